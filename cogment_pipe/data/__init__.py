@@ -1,0 +1,1 @@
+"""Tasks: generators, corpora, splits, batches; numpy only, never torch."""

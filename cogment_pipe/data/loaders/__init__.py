@@ -1,0 +1,1 @@
+"""Readers of upstream files, one module per layout."""
