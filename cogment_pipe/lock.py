@@ -1,0 +1,332 @@
+"""Exclusive lock on a snapshot folder: one trainer per stage, never stolen without proof of death.
+
+`flock` on `.lock` decides between processes of one kernel and vanishes with them; the owner file
+beside it (host, process, Slurm job, heartbeat) decides between hosts, where `flock` may not reach.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from cogment_pipe.errors import CogmentError
+
+HEARTBEAT_SECONDS = 15.0
+DEAD_AFTER_SECONDS = 180.0
+"""Age of another host's heartbeat that counts as proof of death, where Slurm does not know."""
+
+_log = logging.getLogger(__name__)
+Verdict = Literal["dead", "alive"]
+
+
+class FolderLock:
+    """Lock on `folder`; use as context manager, or `acquire` and `release`.
+
+    Args:
+        folder: made where missing; the lock's files are `.lock` and `.owner.json` in it.
+        heartbeat: seconds between two signs of life.
+        dead_after: age of another host's last sign of life, in seconds, that proves it dead.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        heartbeat: float = HEARTBEAT_SECONDS,
+        dead_after: float = DEAD_AFTER_SECONDS,
+    ) -> None:
+        self.folder = Path(folder)
+        self.owner_file = self.folder / ".owner.json"
+        self._heartbeat = heartbeat
+        self._dead_after = dead_after
+        self._descriptor: int | None = None
+        self._token = uuid.uuid4().hex
+        self._stop_beating = threading.Event()
+        self._beater: threading.Thread | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether this object holds the lock, as far as it knows without looking."""
+        return self._descriptor is not None
+
+    def acquire(
+        self,
+        *,
+        wait: bool = False,
+        poll: float = 2.0,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> bool:
+        """Take the lock.
+
+        Args:
+            wait: wait for a living owner, with one line in the log, instead of raising.
+            poll: seconds between two looks while waiting.
+            stop: asked at each look; True ends the waiting.
+
+        Returns:
+            True, or False where `stop` ended the waiting.
+
+        Raises:
+            CogmentError: somebody else holds it, or the file system cannot lock.
+        """
+        told = False
+        while True:
+            owner = self._try()
+            if owner is None:
+                self._start_beating()
+                return True
+            line = f"{self.folder} is in use by {describe(owner)}"
+            if not wait:
+                raise CogmentError(
+                    f"{line}; wait for it or end it, then run the same command again"
+                )
+            if not told:
+                _log.warning("%s; waiting until it is free", line)
+                told = True
+            if stop():
+                return False
+            time.sleep(poll)
+
+    def release(self) -> None:
+        """Give the lock back; nothing happens where it is not held."""
+        if self._descriptor is None:
+            return
+        self._stop_beating.set()
+        if self._beater is not None:
+            self._beater.join()
+        if self._is_ours():
+            with contextlib.suppress(OSError):
+                self.owner_file.unlink()
+        os.close(self._descriptor)
+        self._descriptor = None
+
+    def check(self) -> None:
+        """Make sure that the lock is still ours, before something is written under it.
+
+        Raises:
+            CogmentError: another process took it (after this one was suspended for long), or it
+                was never acquired.
+        """
+        if self._descriptor is None or not self._is_ours():
+            raise CogmentError(
+                f"the lock on {self.folder} was lost to another process; nothing was written; "
+                "look for a second run of the same stage and run the same command again"
+            )
+
+    def __enter__(self) -> FolderLock:
+        self.acquire()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def _try(self) -> dict[str, Any] | None:
+        """One attempt: None when the lock is ours, else the owner's record."""
+        descriptor = self._open()
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return read_owner(self.owner_file) or {"host": "another process"}
+            except OSError as error:
+                raise CogmentError(
+                    f"cannot lock {self.folder}: {error.strerror}; put the snapshots on a file "
+                    "system that supports locks"
+                ) from error
+            owner = self._settle()
+            if owner is None:
+                self._descriptor, descriptor = descriptor, -1
+            return owner
+        finally:
+            if descriptor >= 0:
+                os.close(descriptor)
+
+    def _open(self) -> int:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            return os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise CogmentError(
+                f"cannot lock {self.folder}: {error.strerror}; make the folder writable"
+            ) from error
+
+    def _settle(self) -> dict[str, Any] | None:
+        """With `flock` held: become the owner, or return the living one."""
+        if self._claim():
+            return None
+        owner = read_owner(self.owner_file)
+        if owner is None:  # gone since; the next look decides
+            return {"host": "another process"}
+        if judge(owner, self._age(), self._dead_after) == "alive":
+            return owner
+        _log.warning("taking over %s: its owner, %s, is dead", self.folder, describe(owner))
+        aside = self.owner_file.with_name(f".owner.{self._token}")
+        try:
+            os.rename(self.owner_file, aside)
+            taken = read_owner(aside)
+            if taken != owner:  # another host was faster: its record goes back where it was
+                os.rename(aside, self.owner_file)
+                return taken
+            aside.unlink()
+        except FileNotFoundError:
+            return owner
+        return None if self._claim() else read_owner(self.owner_file) or owner
+
+    def _claim(self) -> bool:
+        """Put our record in place, whole and only where there is none."""
+        draft = self.owner_file.with_name(f".owner.{self._token}")
+        try:
+            draft.write_text(json.dumps(own_record(self._token)))
+            os.link(draft, self.owner_file)
+            return True
+        except FileExistsError:
+            return False
+        except OSError as error:
+            raise CogmentError(
+                f"cannot lock {self.folder}: {error.strerror}; make the folder writable"
+            ) from error
+        finally:
+            with contextlib.suppress(OSError):
+                draft.unlink()
+
+    def _is_ours(self) -> bool:
+        owner = read_owner(self.owner_file)
+        return owner is not None and owner.get("token") == self._token
+
+    def _age(self) -> float:
+        """Seconds since the owner's last sign of life, both times by the file system's clock."""
+        probe = self.owner_file.with_name(f".probe.{self._token}")
+        try:
+            probe.touch()
+            return probe.stat().st_mtime - self.owner_file.stat().st_mtime
+        except OSError:
+            return 0.0
+        finally:
+            with contextlib.suppress(OSError):
+                probe.unlink()
+
+    def _start_beating(self) -> None:
+        self._stop_beating.clear()
+        self._beater = threading.Thread(target=self._beat, name="lock heartbeat", daemon=True)
+        self._beater.start()
+
+    def _beat(self) -> None:
+        while not self._stop_beating.wait(self._heartbeat):
+            if not self._is_ours():
+                return
+            with contextlib.suppress(OSError):
+                os.utime(self.owner_file)
+
+
+def own_record(token: str) -> dict[str, Any]:
+    """What identifies this process on this host, and its Slurm job where there is one."""
+    return {
+        "token": token,
+        "host": socket.gethostname(),
+        "boot": _boot(),
+        "pid_space": _pid_space(),
+        "pid": os.getpid(),
+        "start": start_time(os.getpid()),
+        "slurm_job": os.environ.get("SLURM_JOB_ID"),
+        "slurm_restart": int(os.environ.get("SLURM_RESTART_COUNT", "0")),
+    }
+
+
+def read_owner(path: Path) -> dict[str, Any] | None:
+    """The owner's record, or None where there is none; it is only ever in place as a whole."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        return {"host": "an unreadable owner file"}
+
+
+def judge(owner: dict[str, Any], age: float, dead_after: float) -> Verdict:
+    """Whether an owner is proven dead; call with `flock` held. In doubt: alive.
+
+    Same kernel: the process is gone or is another one by its start time. Elsewhere: Slurm knows
+    that the job ended, or, without Slurm, the heartbeat is `age` > `dead_after` seconds old.
+    """
+    if owner.get("boot") is not None and owner.get("boot") == _boot():
+        if owner.get("pid_space") != _pid_space():
+            return "dead"  # another container of this kernel: its flock is gone, so it is
+        start = start_time(owner["pid"])
+        return "dead" if start is None or start != owner.get("start") else "alive"
+    if owner.get("boot") is None and owner.get("host") == socket.gethostname() and "pid" in owner:
+        return "alive" if _exists(owner["pid"]) else "dead"  # no /proc here: by number alone
+    job = owner.get("slurm_job")
+    if job and job == os.environ.get("SLURM_JOB_ID"):
+        restarts = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+        if restarts > owner.get("slurm_restart", 0):
+            return "dead"  # this very job, before it was requeued
+    if age <= dead_after:
+        return "alive"
+    return "alive" if job and slurm_job_alive(job) else "dead"
+
+
+def slurm_job_alive(job: str) -> bool:
+    """Whether `squeue` still lists a job; True where it cannot say, False where it is not here."""
+    if shutil.which("squeue") is None:
+        return False
+    command = ["squeue", "--noheader", "--format=%T", "--jobs", job]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return True
+    if answer.returncode != 0:
+        return "invalid job id" not in answer.stderr.lower()
+    return bool(answer.stdout.strip())
+
+
+def start_time(pid: int) -> str | None:
+    """Start time of a process in clock ticks since boot; None where it is gone (or no /proc)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except (OSError, IndexError):
+        return None
+    return None if fields[0] in "ZX" else fields[19]
+
+
+def describe(owner: dict[str, Any]) -> str:
+    """An owner in words, for messages."""
+    text = str(owner.get("host", "an unknown host"))
+    if "pid" in owner:
+        text = f"process {owner['pid']} on {text}"
+    return f"{text} (Slurm job {owner['slurm_job']})" if owner.get("slurm_job") else text
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _boot() -> str | None:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return None
+
+
+def _pid_space() -> int | None:
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return None
