@@ -1,0 +1,216 @@
+"""Text of stages 3 and 4, split into train, validation and test before anything else happens.
+
+Writes {task}.{split}.jsonl in the upstream layout, {task}.train.variants.jsonl (label-preserving
+copies of training items) and manifest.json. Generated tasks come from `generators`, real ones from
+`loaders`; both leave here in the same form.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+
+from cogment_pipe.data.generators import needle, passages, recall, two_hop, word_problem
+from cogment_pipe.data.generators.text_item import SPLITS, TextGenerator
+from cogment_pipe.data.storage import read_json, write_json, write_lines
+from cogment_pipe.data.text_layout import LAYOUTS
+from cogment_pipe.errors import CogmentError
+from cogment_pipe.rng import stream
+
+GENERATORS: dict[str, TextGenerator] = {
+    "word_problem": word_problem.GENERATOR,
+    "two_hop": two_hop.GENERATOR,
+    "recall": recall.GENERATOR,
+    "needle": needle.GENERATOR,
+    "passage_retrieval": passages.RETRIEVAL,
+    "passage_count": passages.COUNT,
+}
+MAX_DUPLICATES = 2000  # in a row, before a generator counts as exhausted
+
+
+@dataclass
+class TaskSplits:
+    """Records of one task by split, with all that the manifest says about them."""
+
+    layout: str
+    metric: str
+    segmentation: str = ""
+    records: dict[str, list[dict]] = field(default_factory=lambda: {s: [] for s in SPLITS})
+    dropped: dict[str, dict[str, int]] = field(default_factory=lambda: {s: {} for s in SPLITS})
+    variants: list[dict] = field(default_factory=list)
+    sources: list[dict] = field(default_factory=list)
+    baselines: dict[str, float] = field(default_factory=dict)
+    leaks: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def split_corpus(stage: int, slice: dict, out: Path) -> None:
+    """Write every text task of `stage` into folder `out` (created; files are replaced atomically).
+
+    Raises CogmentError where a corpus is absent or damaged, where a generator cannot make as many
+    distinct items as asked, or where test items occur in training.
+    """
+    out, config = Path(out), slice["stage"]
+    real = config.get("source") == "corpora"
+    notes: list[str] = []
+    tasks: dict[str, TaskSplits] = {}
+    origins: dict[str, dict] = {}
+    if real:
+        from cogment_pipe.data.loaders.real import load_corpora
+
+        tasks = load_corpora(slice)
+        origins = {name: {"corpus": config["corpora"][name]["corpus"]} for name in tasks}
+        if tasks and not any(task.records["train"] for task in tasks.values()):
+            notes.append(
+                "the corpora of this stage have no training items: the built-in tasks "
+                f"{', '.join(_text_tasks(config))} are trained on, and tested beside them"
+            )
+    if not real or notes:
+        for name, task in _text_tasks(config).items():
+            if name in tasks:
+                raise CogmentError(f"stage {stage}: task {name} is both built in and a corpus")
+            tasks[name] = generate(name, task, slice["seed"], stage, _variant_types(config))
+            origins[name] = {"generator": task["generator"]}
+    manifest = {"stage": stage, "tasks": {}, "leaks": {}, "notes": notes, "outputs": {}}
+    for name, task in tasks.items():
+        entry, outputs = _write(out, name, task)
+        manifest["tasks"][name] = {**origins[name], **entry}
+        manifest["outputs"].update(outputs)
+        for kind, count in task.leaks.items():
+            manifest["leaks"][kind] = manifest["leaks"].get(kind, 0) + count
+    leaking = {kind: count for kind, count in manifest["leaks"].items() if count}
+    if leaking:
+        raise CogmentError(f"stage {stage}: items in more than one split: {leaking}")
+    write_json(out / "manifest.json", manifest)
+
+
+def training_texts(folder: Path) -> Iterator[str]:
+    """Texts of the training splits in a folder made by `split_corpus`, as they will be encoded."""
+    manifest = read_json(Path(folder) / "manifest.json")
+    for name, entry in manifest["tasks"].items():
+        parse = LAYOUTS[entry["layout"]]
+        for record in read_records(Path(folder) / f"{name}.train.jsonl"):
+            example = parse(record)
+            for text in (example.context, example.question, example.answer):
+                if text:
+                    yield " " + text
+
+
+def read_records(path: Path) -> Iterator[dict]:
+    """Records of one of the JSONL files that `split_corpus` wrote."""
+    try:
+        with path.open(encoding="utf-8") as handle:
+            for line in handle:
+                yield json.loads(line)
+    except (OSError, ValueError) as error:
+        raise CogmentError(f"{path}: unreadable ({error}); run split_corpus again") from None
+
+
+def generate(
+    name: str, task: dict, seed: int, stage: int, types: tuple[str, ...] = ()
+) -> TaskSplits:
+    """One built-in task: distinct items, no key in two splits, `types` of variants for training.
+
+    `task` is a TaskConfig as dict. Raises CogmentError for bad params and exhausted generators.
+    """
+    generator = GENERATORS[task["generator"]]
+    try:
+        params = generator.params(**task.get("params", {}))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "params"
+        raise CogmentError(f"task {name}: {where}: {first['msg']}") from None
+    done = TaskSplits(generator.layout, generator.metric, generator.segmentation)
+    keys: dict[str, set[str]] = {}
+    for split in reversed(SPLITS):  # test first, so that training yields where they collide
+        keys[split] = set()
+        others = set().union(*(keys[s] for s in keys if s != split))
+        duplicates = 0
+        draws = generator.items(params, split, seed=seed, stage=stage, purpose=f"text/{name}")
+        while len(done.records[split]) < task[split]:
+            item = next(draws)
+            if item.key in keys[split] or item.key in others:
+                duplicates += 1
+                if duplicates > MAX_DUPLICATES:
+                    raise CogmentError(
+                        f"task {name}: only {len(done.records[split])} distinct {split} items "
+                        f"with these params, {task[split]} asked; ask for fewer or widen params"
+                    )
+                continue
+            duplicates = 0
+            keys[split].add(item.key)
+            for kind in types:
+                if kind in item.variants and item.variants[kind][1] not in others:
+                    row = {"item": len(done.records[split]), "type": kind}
+                    done.variants.append({**row, "record": item.variants[kind][0]})
+                    keys[split].add(item.variants[kind][1])
+            done.records[split].append(item.record)
+    done.leaks = {
+        f"{a}/{b}": len(keys[a] & keys[b]) for i, a in enumerate(SPLITS) for b in SPLITS[i + 1 :]
+    }
+    done.baselines = {"commonest_answer": _commonest(done)}
+    if generator.shortcuts:
+        done.baselines |= generator.shortcuts(done.records["test"], done.records["train"])
+    return done
+
+
+def capped(records: list[dict], limit: int | None, seed: int, stage: int, purpose: str) -> list:
+    """At most `limit` records, drawn by a keyed permutation, in their old order."""
+    if limit is None or len(records) <= limit:
+        return records
+    chosen = stream(seed, stage, 0, 0, f"cap/{purpose}").permutation(len(records))[:limit]
+    return [records[i] for i in np.sort(chosen)]
+
+
+def _text_tasks(config: dict) -> dict[str, dict]:
+    return {n: task for n, task in config["tasks"].items() if task["generator"] in GENERATORS}
+
+
+def _variant_types(config: dict) -> tuple[str, ...]:
+    return tuple(config.get("augmentation_types", ())) if config.get("augmentation_rate") else ()
+
+
+def _commonest(task: TaskSplits) -> float:
+    """Share of test items that the commonest training answer gets right (final answers)."""
+    parse = LAYOUTS[task.layout]
+    counts: dict[str, int] = {}
+    for record in task.records["train"]:
+        answer = parse(record).answer.split("####")[-1].strip()
+        counts[answer] = counts.get(answer, 0) + 1
+    if not counts or not task.records["test"]:
+        return 0.0
+    guess = max(counts, key=lambda answer: (counts[answer], answer))
+    test = [parse(record).answer.split("####")[-1].strip() for record in task.records["test"]]
+    return sum(answer == guess for answer in test) / len(test)
+
+
+def _write(out: Path, name: str, task: TaskSplits) -> tuple[dict, dict[str, str]]:
+    outputs = {}
+    for split in SPLITS:
+        file = f"{name}.{split}.jsonl"
+        outputs[file] = write_lines(out / file, task.records[split])
+    file = f"{name}.train.variants.jsonl"
+    outputs[file] = write_lines(out / file, task.variants)
+    by_type: dict[str, int] = {}
+    for row in task.variants:
+        by_type[row["type"]] = by_type.get(row["type"], 0) + 1
+    entry = {
+        "layout": task.layout,
+        "metric": task.metric,
+        "segmentation": task.segmentation,
+        "splits": {
+            split: {"items": len(task.records[split]), "dropped": task.dropped[split]}
+            for split in SPLITS
+        },
+        "variants": by_type,
+        "sources": task.sources,
+        "baselines": task.baselines,
+        "leaks": task.leaks,
+        "notes": task.notes,
+    }
+    return entry, outputs

@@ -1,0 +1,258 @@
+"""Two-hop questions over short paragraphs, in HotpotQA's layout.
+
+bridge: the question names a work, its paragraph names a person, that person's paragraph holds the
+answer. comparison: the oldest of all persons, so every person's paragraph is needed. Every work has
+a person and every person has a value of the asked kind, so that one paragraph alone never tells.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from cogment_pipe.data.generators import lexicon
+from cogment_pipe.data.generators.text_item import TextGenerator, TextItem, choose, one, split_of
+from cogment_pipe.rng import stream
+from cogment_pipe.stage_config import Strict
+
+# kind of work: (statement, noun of the person behind it)
+RELATIONS = (
+    ("{w} was made by {p}.", "maker"),
+    ("{w} is owned by {p}.", "owner"),
+    ("{w} was led by {p}.", "leader"),
+    ("{w} was sold by {p}.", "seller"),
+)
+# what is asked of a person: (statement, question, values)
+ATTRIBUTES = {
+    "city": ("{p} lives in {v}.", "Where does the {r} of {w} live?", lexicon.CITIES),
+    "job": ("{p} works as a {v}.", "What is the job of the {r} of {w}?", lexicon.JOBS),
+    "pet": ("{p} has a {v}.", "What pet does the {r} of {w} have?", lexicon.PETS),
+}
+AGE = ("{p} is {v} years old.", "Who is the oldest of {names}?")
+CUE = {"city": "in", "job": "a", "pet": "a"}
+
+
+class Params(Strict):
+    """Parameters of `two_hop`."""
+
+    candidates: int = Field(6, ge=5, le=9, description="persons, and possible answers, per item")
+    comparison: float = Field(0.25, ge=0.0, le=1.0, description="share of comparison questions")
+    attributes: list[str] = Field(["city", "job", "pet"], description="what bridges ask for")
+    extra_sentences: int = Field(
+        0, ge=0, le=2, description="further sentences per person, on what is not asked"
+    )
+
+    @model_validator(mode="after")
+    def _known(self) -> Params:
+        if not self.attributes or set(self.attributes) - set(ATTRIBUTES):
+            raise ValueError(f"attributes must be among {', '.join(ATTRIBUTES)}")
+        return self
+
+
+def items(params: Params, split: str, *, seed: int, stage: int, purpose: str) -> Iterator[TextItem]:
+    """Endless stream of items of one split; a question's wording belongs to one split only."""
+    step = 0
+    while True:
+        rng = stream(seed, stage, step, 0, f"{purpose}/{split}")
+        compare = (step * params.comparison) % 1.0 + params.comparison >= 1.0
+        step += 1
+        while True:
+            record = (_comparison if compare else _bridge)(rng, params)
+            if split_of(record["question"]) == split:
+                break
+        variants = {}
+        if split == "train":
+            for name, change in AUGMENTATIONS.items():
+                other = change(rng, record)
+                if split_of(other["question"]) == "train":
+                    variants[name] = (other, key(other))
+        yield TextItem(record, key(record), variants)
+
+
+def key(record: dict) -> str:
+    """Question and set of paragraphs, so that a mere reordering counts as the same item."""
+    paragraphs = sorted(title + "\t" + " ".join(text) for title, text in record["context"])
+    return "\n".join([record["question"], *paragraphs]).lower()
+
+
+def _persons(
+    rng: np.random.Generator, params: Params, asked: str
+) -> tuple[list[str], dict[str, str], list[list]]:
+    """Names, the asked value of each, and one paragraph each."""
+    names = choose(rng, lexicon.NAMES, params.candidates)
+    others = [kind for kind in ATTRIBUTES if kind != asked]
+    kinds = [asked, *choose(rng, others, params.extra_sentences)]
+    sentences: dict[str, list[str]] = {name: [] for name in names}
+    values: dict[str, str] = {}
+    for kind in kinds:
+        if kind == "age":
+            # Distinct tens, so that the first digit decides: no arithmetic in a reading task.
+            tens = choose(rng, range(1, 10), len(names))
+            drawn = [str(10 * ten + int(rng.integers(10))) for ten in tens]
+            statement = AGE[0]
+        else:
+            statement, _, pool = ATTRIBUTES[kind]
+            drawn = choose(rng, pool, len(names))
+        for name, value in zip(names, drawn, strict=True):
+            sentences[name].append(statement.format(p=name, v=value))
+            if kind == asked:
+                values[name] = value
+    for name in names:
+        sentences[name] = choose(rng, sentences[name], len(sentences[name]))
+    return names, values, [[name, sentences[name]] for name in names]
+
+
+def _works(rng: np.random.Generator, names: list[str]) -> tuple[list[str], list[int], list[list]]:
+    works = choose(rng, lexicon.WORKS, len(names))
+    relations = [int(rng.integers(len(RELATIONS))) for _ in works]
+    paragraphs = [
+        [work, [RELATIONS[relation][0].format(w=work, p=name)]]
+        for work, relation, name in zip(works, relations, names, strict=True)
+    ]
+    return works, relations, paragraphs
+
+
+def _bridge(rng: np.random.Generator, params: Params) -> dict:
+    asked = one(rng, params.attributes)
+    names, values, persons = _persons(rng, params, asked)
+    works, relations, about = _works(rng, names)
+    question = ATTRIBUTES[asked][1].format(r=RELATIONS[relations[0]][1], w=works[0])
+    fact = next(i for i, text in enumerate(persons[0][1]) if _tells(text, values[names[0]]))
+    support = [[works[0], 0], [names[0], fact]]
+    return _record(rng, question, values[names[0]], "bridge", support, persons + about)
+
+
+def _comparison(rng: np.random.Generator, params: Params) -> dict:
+    names, ages, persons = _persons(rng, params, "age")
+    _, _, about = _works(rng, names)
+    listed = f"{', '.join(names[:-1])} and {names[-1]}"
+    support = [
+        [name, next(i for i, text in enumerate(texts) if _tells(text, ages[name]))]
+        for name, texts in persons
+    ]
+    answer = max(names, key=lambda name: int(ages[name]))
+    question = AGE[1].format(names=listed)
+    return _record(rng, question, answer, "comparison", support, persons + about)
+
+
+def _tells(sentence: str, value: str) -> bool:
+    return value in sentence.rstrip(".").split()
+
+
+def _record(
+    rng: np.random.Generator,
+    question: str,
+    answer: str,
+    kind: str,
+    support: list[list],
+    paragraphs: list[list],
+) -> dict:
+    context = choose(rng, paragraphs, len(paragraphs))
+    return _identified(
+        {
+            "question": question,
+            "answer": answer,
+            "type": kind,
+            "level": "easy",
+            "supporting_facts": support,
+            "context": context,
+        }
+    )
+
+
+def _identified(record: dict) -> dict:
+    text = repr((record["question"], record["context"]))
+    return {"_id": hashlib.sha256(text.encode()).hexdigest()[:24], **record}
+
+
+def shuffle_passages(rng: np.random.Generator, record: dict) -> dict:
+    """The same paragraphs in another order; question, answer and support stay."""
+    plain = {name: value for name, value in record.items() if name != "_id"}
+    return _identified({**plain, "context": choose(rng, record["context"], len(record["context"]))})
+
+
+def rename_entities(rng: np.random.Generator, record: dict) -> dict:
+    """Persons and works under other names of the same lists, in every field."""
+    table: dict[str, str] = {}
+    for pool in (lexicon.NAMES, lexicon.WORKS):
+        table.update(zip(pool, choose(rng, pool, len(pool)), strict=True))
+
+    def renamed(text: str) -> str:
+        words = text.split(" ")
+        for i, word in enumerate(words):
+            bare = word.rstrip(".,?")
+            words[i] = table.get(bare, bare) + word[len(bare) :]
+        return " ".join(words)
+
+    return _identified(
+        {
+            "question": renamed(record["question"]),
+            "answer": renamed(record["answer"]),
+            "type": record["type"],
+            "level": record["level"],
+            "supporting_facts": [[renamed(t), i] for t, i in record["supporting_facts"]],
+            "context": [[renamed(t), [renamed(s) for s in ss]] for t, ss in record["context"]],
+        }
+    )
+
+
+AUGMENTATIONS = {
+    "rename_entities": rename_entities,
+    "shuffle_passages": shuffle_passages,
+    "shuffle_distractors": shuffle_passages,
+}
+
+
+def shortcuts(records: list[dict], train: list[dict]) -> dict[str, float]:
+    """Exact match of answering without the second hop, by several rules; the highest is the figure.
+
+    Each rule knows the kind of answer wanted. overlap: first candidate in the paragraphs, taken in
+    order of words shared with the question; commonest: the candidate that training answers name
+    most; first and last: by place in the context; next: the candidate nearest after the paragraph
+    that shares most words.
+    """
+    counts: dict[str, int] = {}
+    for record in train:
+        counts[record["answer"]] = counts.get(record["answer"], 0) + 1
+    right = dict.fromkeys(("overlap", "commonest", "first", "last", "next"), 0)
+    for record in records:
+        asked = set(_words(record["question"]))
+        found: list[list[str]] = [_candidates(record, texts) for _, texts in record["context"]]
+        shared = [len(asked & set(_words(" ".join(texts)))) for _, texts in record["context"]]
+        order = sorted(range(len(shared)), key=lambda i: -shared[i])
+        after = order[0:1] + [(order[0] + k) % len(shared) for k in range(1, len(shared))]
+        flat = [value for values in found for value in values]
+        guess = {
+            "overlap": next(v for i in order for v in found[i]),
+            "commonest": max(flat, key=lambda v: (counts.get(v, 0), v)),
+            "first": flat[0],
+            "last": flat[-1],
+            "next": next(v for i in after for v in found[i]),
+        }
+        for name, value in guess.items():
+            right[name] += value == record["answer"]
+    total = max(1, len(records))
+    rates = {f"one_hop_{name}": count / total for name, count in right.items()}
+    return {"one_hop_shortcut": max(rates.values(), default=0.0), **rates}
+
+
+def _words(text: str) -> list[str]:
+    small = {"the", "of", "is", "was", "a", "in", "by", "and", "does", "what", "where", "who"}
+    return [w for w in text.lower().replace(",", " ").rstrip(".?").split() if w not in small]
+
+
+def _candidates(record: dict, texts: list[str]) -> list[str]:
+    """Values of the wanted kind in one paragraph: a person's in comparisons, else the attribute."""
+    answer = record["answer"]
+    pools = [lexicon.NAMES, *(pool for _, _, pool in ATTRIBUTES.values())]
+    pool = next(pool for pool in pools if answer in pool)
+    words = [word.rstrip(".") for text in texts for word in text.split()]
+    if record["type"] == "comparison" and "years" not in words:
+        return []
+    return [word for word in words if word in pool]
+
+
+GENERATOR = TextGenerator("hotpotqa", "hotpot", Params, items, shortcuts=shortcuts)

@@ -1,0 +1,326 @@
+"""From split text to token arrays: what fits, what is shortened, what is dropped, all counted.
+
+Training items that do not fit are shortened by a rule or dropped; validation and test items are
+never dropped: their context is cut in the middle, which is LongBench's rule.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from cogment_pipe.data.batch import TASK_IDS
+from cogment_pipe.data.corpus import read_records
+from cogment_pipe.data.generators.text_item import SPLITS
+from cogment_pipe.data.storage import read_json, write_array, write_atomic
+from cogment_pipe.data.text_layout import LAYOUTS, TextExample
+from cogment_pipe.data.tokenizer import EOS, SEG, SEP, Tokenizer, load_tokenizer
+from cogment_pipe.errors import CogmentError
+
+BLOCK = 256  # examples encoded at once
+
+
+@dataclass
+class Encoded:
+    """One item as ids: earlier segments, then prompt (with <sep>) and answer (with <eos>)."""
+
+    prompt: list[int]
+    answer: list[int]
+    segments: list[list[int]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What fits; `segment` 0 means that everything is one segment of at most `sequence` tokens."""
+
+    sequence: int
+    segment: int
+    segments: int
+    by_paragraph: bool
+
+    @classmethod
+    def of(cls, config: dict, segmentation: str, params: dict) -> Limits:
+        """From a stage's configuration; params may name a number of earlier `segments`."""
+        sequence, segment = config["sequence_length"], config.get("segment_length", 0)
+        if segment and not 8 <= segment <= sequence:
+            raise CogmentError(
+                f"segment_length {segment} must be 8 to sequence_length ({sequence}), or 0"
+            )
+        room = max(1, sequence // segment - 1) if segment else 0
+        return cls(sequence, segment, params.get("segments", room), segmentation == "paragraphs")
+
+
+def prepare_text(
+    task_name: str, task: dict, slice: dict, corpus: Path, tokenizer: Path, out: Path
+) -> dict:
+    """Write the arrays of the three splits into `out`; returns the task's manifest entry.
+
+    `corpus` is the folder of `split_corpus`, `task` the TaskConfig or CorpusTask as dict.
+    """
+    corpus, out, config = Path(corpus), Path(out), slice["stage"]
+    source = read_json(corpus / "manifest.json")["tasks"].get(task_name)
+    if source is None:
+        raise CogmentError(f"{corpus}: no text of task {task_name}; run split_corpus again")
+    coder = load_tokenizer(tokenizer)
+    if coder.size > slice["vocab_size"]:
+        raise CogmentError(
+            f"{tokenizer}: {coder.size} tokens, above vocab_size {slice['vocab_size']}; retrain it"
+        )
+    limits = Limits.of(config, source["segmentation"], task.get("params", {}))
+    splits, outputs = {}, {}
+    for split in SPLITS:
+        splits[split], files = _prepare_split(
+            task_name, split, source, limits, coder, slice["vocab_size"], corpus, out
+        )
+        outputs.update(files)
+    dropped = source["splits"]
+    for split in SPLITS:
+        splits[split]["dropped"] = {**dropped[split]["dropped"], **splits[split]["dropped"]}
+    origin = {key: source[key] for key in ("generator", "corpus") if key in source}
+    return {
+        **origin,
+        "kind": "text",
+        "layout": source["layout"],
+        "task_id": TASK_IDS[origin.get("generator", source["layout"])],
+        "weight": task["weight"],
+        "batch_size": task["batch_size"],
+        "metric": source["metric"],
+        "splits": splits,
+        "sources": source["sources"],
+        "baselines": source["baselines"],
+        "leaks": source["leaks"],
+        "notes": source["notes"],
+        "augmentation": {
+            "rate": config.get("augmentation_rate", 0.0),
+            "variants": source["variants"],
+        },
+        "outputs": outputs,
+    }
+
+
+def encode(examples: list[TextExample], limits: Limits, coder: Tokenizer) -> list[Encoded]:
+    """Ids of examples before any limit on totals is applied; see `fit`.
+
+    Each text starts with a blank, so that a word has the same id at a text's start and inside it.
+    """
+    questions = coder.encode_many([" " + e.question for e in examples])
+    answers = coder.encode_many([" " + e.answer for e in examples])
+    done = []
+    for example, question, answer in zip(examples, questions, answers, strict=True):
+        item = Encoded([*question, SEP], [*answer, EOS])
+        if example.context and limits.segment and limits.by_paragraph:
+            for part in coder.encode_many([" " + p for p in example.context.split("\n\n")]):
+                item.segments += _cut(part, limits.segment)
+        elif example.context:
+            context = coder.encode(" " + example.context)
+            whole = len(context) + len(item.prompt) + len(item.answer)
+            if limits.segment and whole > limits.segment:
+                item.segments = _cut(context, limits.segment)
+            else:
+                item.prompt = context + item.prompt
+        done.append(item)
+    return done
+
+
+def fit(
+    item: Encoded, example: TextExample, limits: Limits, coder: Tokenizer, train: bool
+) -> tuple[Encoded | None, str]:
+    """The item within `limits` and what was done to it ("" nothing); None: it cannot be used."""
+    did = ""
+    if item.segments:
+        if len(item.segments) > limits.segments and not limits.by_paragraph:
+            item, did = _fewer_segments(item, limits.segments), "context cut in the middle"
+        room = max(limits.segment, limits.sequence)
+        if len(item.prompt) > limits.segment:
+            item.prompt, did = _middle(item.prompt, limits.segment), "question cut in the middle"
+        if len(item.prompt) + len(item.answer) > room:
+            item.answer = [*item.answer[: room - len(item.prompt) - 1], EOS]
+            did = did or "answer cut"
+        return item, did
+    total = len(item.prompt) + len(item.answer)
+    if total <= limits.sequence:
+        return item, did
+    if train:
+        item = _without_distractors(item, example, limits, coder)
+        if item is None:
+            return None, "longer than sequence_length"
+        return item, "distractor paragraphs left out"
+    if len(item.prompt) >= limits.sequence:
+        room = max(1, limits.sequence - min(len(item.answer), limits.sequence // 4))
+        item.prompt, did = _middle(item.prompt, room), "context cut in the middle"
+    if len(item.prompt) + len(item.answer) > limits.sequence:
+        item.answer = [*item.answer[: limits.sequence - len(item.prompt) - 1], EOS]
+        did = did or "answer cut"
+    return item, did
+
+
+def _cut(ids: list[int], width: int) -> list[list[int]]:
+    """Pieces of at most `width` ids, each with <seg> in front."""
+    step = width - 1
+    return [[SEG, *ids[i : i + step]] for i in range(0, len(ids), step)]
+
+
+def _middle(ids: list[int], room: int) -> list[int]:
+    """`room` ids from both ends, the larger half at the end, where question and <sep> are."""
+    head = room // 2
+    return ids[:head] + ids[len(ids) - (room - head) :]
+
+
+def _fewer_segments(item: Encoded, segments: int) -> Encoded:
+    head = -(-segments // 2)
+    kept = item.segments[:head] + item.segments[len(item.segments) - (segments - head) :]
+    return Encoded(item.prompt, item.answer, kept)
+
+
+def _without_distractors(
+    item: Encoded, example: TextExample, limits: Limits, coder: Tokenizer
+) -> Encoded | None:
+    """Training only: paragraphs that the answer does not need are left out, the last first."""
+    if not example.paragraphs:
+        return None
+    parts = coder.encode_many([" " + text for text, _ in example.paragraphs])
+    needed = [flag for _, flag in example.paragraphs]
+    question = [*coder.encode(" " + example.question), SEP]
+    keep = [True] * len(parts)
+    total = len(question) + len(item.answer) + sum(map(len, parts))
+    for place in reversed(range(len(parts))):
+        if total > limits.sequence and not needed[place]:
+            keep[place] = False
+            total -= len(parts[place])
+    if total > limits.sequence:
+        return None
+    context = [i for part, kept in zip(parts, keep, strict=True) if kept for i in part]
+    return Encoded(context + question, item.answer)
+
+
+def _blocks(rows: Iterable[dict]) -> Iterator[list[dict]]:
+    rows = iter(rows)
+    while block := list(islice(rows, BLOCK)):
+        yield block
+
+
+def _prepare_split(
+    name: str,
+    split: str,
+    source: dict,
+    limits: Limits,
+    coder: Tokenizer,
+    vocab_size: int,
+    corpus: Path,
+    out: Path,
+) -> tuple[dict, dict[str, str]]:
+    parse = LAYOUTS[source["layout"]]
+    train = split == "train"
+    writer = RaggedWriter()
+    dropped: Counter[str] = Counter()
+    shortened: Counter[str] = Counter()
+    place: dict[int, int] = {}  # record number -> item number
+    number = 0
+    for block in _blocks(read_records(corpus / f"{name}.{split}.jsonl")):
+        examples = [parse(record) for record in block]
+        for example, item in zip(examples, encode(examples, limits, coder), strict=True):
+            fitted, did = fit(item, example, limits, coder, train)
+            if fitted is None:
+                dropped[did] += 1
+            else:
+                shortened.update([did] if did else [])
+                place[number] = len(writer.gold)
+                writer.add(fitted, example)
+            number += 1
+    variants = [0] * (len(writer.gold) + 1)
+    if train:
+        for block in _blocks(read_records(corpus / f"{name}.train.variants.jsonl")):
+            kept = [row for row in block if row["item"] in place]
+            examples = [parse(row["record"]) for row in kept]
+            for row, example, item in zip(
+                kept, examples, encode(examples, limits, coder), strict=True
+            ):
+                fitted, _ = fit(item, example, limits, coder, train)
+                if fitted is not None:
+                    writer.add_variant(fitted)
+                    variants[place[row["item"]] + 1] += 1
+    files = writer.write(out, name, split, np.cumsum(variants), vocab_size)
+    counts = {"items": len(writer.gold), "dropped": dict(dropped), "shortened": dict(shortened)}
+    return {**counts, "variants": int(sum(variants)), "tokens": writer.statistics()}, files
+
+
+class RaggedWriter:
+    """Collects items and writes them as flat arrays with offsets."""
+
+    def __init__(self) -> None:
+        self.tokens: list[int] = []
+        self.offsets = [0]
+        self.prompt: list[int] = []
+        self.segments: list[int] = []
+        self.segment_offsets = [0]
+        self.segment_rows = [0]
+        self.gold: list[bytes] = []
+        self.difficulty: list[float] = []
+
+    def add(self, item: Encoded, example: TextExample) -> None:
+        """One item; all items come before the first variant."""
+        self.add_variant(item)
+        line = json.dumps(example.gold, sort_keys=True, ensure_ascii=False) + "\n"
+        self.gold.append(line.encode())
+        self.difficulty.append(example.difficulty)
+
+    def add_variant(self, item: Encoded) -> None:
+        """Tokens alone; variants come in the order of the items they belong to."""
+        self.tokens += item.prompt + item.answer
+        self.offsets.append(len(self.tokens))
+        self.prompt.append(len(item.prompt))
+        for segment in item.segments:
+            self.segments += segment
+            self.segment_offsets.append(len(self.segments))
+        self.segment_rows.append(len(self.segment_offsets) - 1)
+
+    def statistics(self) -> dict[str, dict[str, int]]:
+        """Median, 95th percentile and maximum of prompt, answer and segment lengths in tokens."""
+        prompt = np.array(self.prompt, dtype=np.int64)
+        whole = np.diff(self.offsets)
+        lengths = {
+            "prompt": prompt,
+            "answer": whole - prompt,
+            "segment": np.diff(self.segment_offsets),
+            "segments": np.diff(self.segment_rows),
+        }
+        return {
+            name: {
+                "median": int(np.percentile(values, 50, method="lower")),
+                "p95": int(np.percentile(values, 95, method="lower")),
+                "max": int(values.max()),
+            }
+            for name, values in lengths.items()
+            if len(values)
+        }
+
+    def write(
+        self, out: Path, name: str, split: str, variants: np.ndarray, vocab_size: int
+    ) -> dict[str, str]:
+        """All arrays and the items' JSON lines; returns {file: sha256}."""
+        ids = np.uint16 if vocab_size <= 1 << 16 else np.uint32
+        gold_offsets = np.cumsum([0, *map(len, self.gold)])[:-1]
+        arrays = {
+            "tokens": np.array(self.tokens, dtype=ids),
+            "offsets": np.array(self.offsets, dtype=np.int64),
+            "prompt": np.array(self.prompt, dtype=np.int32),
+            "segments": np.array(self.segments, dtype=ids),
+            "segment_offsets": np.array(self.segment_offsets, dtype=np.int64),
+            "segment_rows": np.array(self.segment_rows, dtype=np.int64),
+            "variants": np.asarray(variants, dtype=np.int64),
+            "gold_offsets": gold_offsets.astype(np.int64),
+            "difficulty": np.array(self.difficulty, dtype=np.float32),
+        }
+        files = {}
+        for array, values in arrays.items():
+            file = f"{name}.{split}.{array}.npy"
+            files[file] = write_array(out / file, values)
+        file = f"items.{name}.{split}.jsonl"
+        files[file] = write_atomic(out / file, lambda handle: handle.writelines(self.gold))
+        return files
