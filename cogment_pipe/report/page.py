@@ -1,0 +1,157 @@
+"""The report page: reads a results folder, writes one self-contained HTML file.
+
+Nothing in the page is fetched: style, script and figures are inside it, and its own security policy
+forbids requests. No clock and no path enters, so the same artifacts give the same bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from cogment_pipe.report import facts
+from cogment_pipe.report.artifacts import Run, load_run
+from cogment_pipe.report.curves import stage_panels
+from cogment_pipe.report.dag import dag_svg
+from cogment_pipe.report.extras import extra_sections
+from cogment_pipe.report.findings import Finding, findings
+from cogment_pipe.report.matrix import kept, matrix_svg, retention
+from cogment_pipe.report.provenance_chain import StageChain, stage_chains
+from cogment_pipe.report.tasks import TaskView, best_baseline, control_rows, task_views
+
+STAGE_NAMES = ("SANITY", "ARC_VISUAL", "ALGORITHMIC", "MATH_TEXT", "LONG_CONTEXT")
+
+
+def build_report(results: Path, slice: dict, out: Path) -> None:
+    """Write `index.html`, `summary.json` and `retention.svg` into `out`, each atomically.
+
+    Args:
+        results: folder of artifacts; only its JSON files are read.
+        slice: `scale`, `seed`, and optionally `stop_after`, `title` and `config_diff`
+            (dotted key -> [default, value]).
+        out: folder for the page; made if it is not there.
+
+    Raises:
+        CogmentError: there is no such results folder, or an artifact is damaged.
+    """
+    run = load_run(Path(results), slice)
+    chains = stage_chains(run)
+    found = findings(run, chains)
+    views = [task_views(run, record.stage) for record in run.stages]
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    _write(out / "index.html", render(run, chains, found, views))
+    summary = json.dumps(digest(run, found, views), sort_keys=True, indent=1, ensure_ascii=False)
+    _write(out / "summary.json", summary + "\n")
+    _write(out / "retention.svg", matrix_svg(run))
+
+
+def render(
+    run: Run, chains: list[StageChain], found: list[Finding], views: list[list[TaskView]]
+) -> str:
+    """The page as text."""
+    folder = resources.files("cogment_pipe.report") / "templates"
+    style, script = (
+        (folder / name).read_text(encoding="utf-8") for name in ("report.css", "report.js")
+    )
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(num=facts.number, short=facts.short_digest, thousands=facts.count)
+    controls = control_rows(run)
+    return environment.get_template("page.html.j2").render(
+        title=str(run.slice.get("title") or "Cogment training report"),
+        style=Markup(style),
+        script=Markup(script),
+        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        summary=facts.summary_paragraph(run, found),
+        findings=found,
+        run=run,
+        run_rows=facts.run_rows(run),
+        config_diff=facts.config_diff(run),
+        dag=dag_svg(run),
+        stages=[
+            {
+                "record": record,
+                "name": stage_name(record.stage, record.name),
+                "panels": stage_panels(record),
+                "facts": facts.stage_facts(record),
+                "tasks": tasks,
+            }
+            for record, tasks in zip(run.stages, views, strict=True)
+        ],
+        matrix=retention(run),
+        kept=kept(run),
+        best_baseline=best_baseline,
+        control_names=controls[0],
+        control_rows=controls[1],
+        ablations=extra_sections(run.extras["ablations"]),
+        benchmarks=extra_sections(run.extras["benchmarks"]),
+        data_rows=facts.data_rows(run),
+        sources=facts.source_rows(run),
+        chains=chains,
+    )
+
+
+def stage_name(stage: int, recorded: str) -> str:
+    """The name in the artifacts, else the curriculum's."""
+    return recorded or (STAGE_NAMES[stage] if stage < len(STAGE_NAMES) else "")
+
+
+def digest(run: Run, found: list[Finding], views: list[list[TaskView]]) -> dict[str, Any]:
+    """The page's main numbers, for tables elsewhere: `report/summary.json`."""
+    return {
+        "scale": facts.shared(run, "scale"),
+        "seed": facts.shared(run, "seed"),
+        "warnings": [{"kind": item.kind, "text": item.text} for item in found],
+        "stages": [
+            {
+                "stage": record.stage,
+                "name": stage_name(record.stage, record.name),
+                "verdict": (record.summary or {}).get("verdict"),
+                "steps": (record.summary or {}).get("steps"),
+                "tasks": {
+                    view.name: {
+                        "checkpoint": view.checkpoint,
+                        **{
+                            name: view.result.get(name)
+                            for name in ("metric", "value", "low", "high", "n", "baselines")
+                        },
+                        "controls": view.result.get("controls"),
+                        "last": (view.last or {}).get("value"),
+                    }
+                    for view in tasks
+                },
+            }
+            for record, tasks in zip(run.stages, views, strict=True)
+        ],
+        "retention": {
+            str(checkpoint): [cell.score for cell in cells] for checkpoint, cells in retention(run)
+        },
+        "kept": kept(run),
+        "manifests": {
+            name: value for name, value in run.digests.items() if name.endswith("manifest.json")
+        },
+    }
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a file in one move, so that a reader never sees half a page."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("w", encoding="utf-8", newline="\n") as handle:
+        handle.write(text)
+        handle.flush()
+        os.fsync(handle.fileno())
+    temporary.replace(path)
