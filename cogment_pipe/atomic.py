@@ -73,13 +73,13 @@ def atomic_writer(path: Path) -> Iterator[HashingFile]:
     tmp = path.with_name(path.name + ".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(tmp, "wb") as raw:
+        with tmp.open("wb") as raw:
             sink = HashingFile(raw)
             yield sink
             sink.check()
             raw.flush()
             os.fsync(raw.fileno())
-        os.replace(tmp, path)
+        tmp.replace(path)
         fsync_folder(path.parent)
     except OSError as error:
         _remove(tmp)
@@ -117,7 +117,7 @@ def sha256_text(text: str) -> str:
 def sha256_file(path: Path) -> str:
     """Hex sha256 of a file's bytes, read in pieces."""
     digest = hashlib.sha256()
-    with open(path, "rb") as handle:
+    with Path(path).open("rb") as handle:
         while piece := handle.read(_CHUNK):
             digest.update(piece)
     return digest.hexdigest()

@@ -107,9 +107,7 @@ class GradientFilter:
                 average.lerp_(gradient.to(average.dtype), 1.0 - rule.alpha)
                 gradient.add_(average, alpha=rule.lamb)
         for (alpha, lamb), pairs in together.items():
-            averages, gradients = map(list, zip(*pairs, strict=True))
-            torch._foreach_lerp_(averages, gradients, 1.0 - alpha)
-            torch._foreach_add_(gradients, averages, alpha=lamb)
+            filter_together(pairs, alpha, lamb)
 
     def _moving_average(self, name: str, gradient: Tensor, rule: FilterRule) -> None:
         ring = self._averages.get(name)
@@ -150,6 +148,16 @@ class GradientFilter:
             averages[name] = tensor.detach().to(parameter.device, copy=True)
         self._averages = averages
         self._seen = {name: int(count) for name, count in state["seen"].items()}
+
+
+def filter_together(pairs: list[tuple[Tensor, Tensor]], alpha: float, lamb: float) -> None:
+    """One EMA step over (average, gradient) pairs of one dtype, in two kernels: for CUDA.
+
+    On a CPU these stream every tensor six times where the loop over tensors needs four.
+    """
+    averages, gradients = map(list, zip(*pairs, strict=True))
+    torch._foreach_lerp_(averages, gradients, 1.0 - alpha)
+    torch._foreach_add_(gradients, averages, alpha=lamb)
 
 
 def _wide_copy(gradient: Tensor) -> Tensor:

@@ -121,8 +121,8 @@ class FolderLock:
         """
         if self._descriptor is None or not self._is_ours():
             raise CogmentError(
-                f"the lock on {self.folder} was lost to another process; nothing was written; "
-                "look for a second run of the same stage and run the same command again"
+                f"the lock on {self.folder} is not ours (any more); nothing was written; look for "
+                "a second run of the same stage and run the same command again"
             )
 
     def __enter__(self) -> FolderLock:
@@ -174,10 +174,12 @@ class FolderLock:
         _log.warning("taking over %s: its owner, %s, is dead", self.folder, describe(owner))
         aside = self.owner_file.with_name(f".owner.{self._token}")
         try:
-            os.rename(self.owner_file, aside)
+            self.owner_file.rename(aside)
             taken = read_owner(aside)
             if taken != owner:  # another host was faster: its record goes back where it was
-                os.rename(aside, self.owner_file)
+                with contextlib.suppress(FileExistsError):
+                    self.owner_file.hardlink_to(aside)
+                aside.unlink()
                 return taken
             aside.unlink()
         except FileNotFoundError:
@@ -189,7 +191,7 @@ class FolderLock:
         draft = self.owner_file.with_name(f".owner.{self._token}")
         try:
             draft.write_text(json.dumps(own_record(self._token)))
-            os.link(draft, self.owner_file)
+            self.owner_file.hardlink_to(draft)
             return True
         except FileExistsError:
             return False
@@ -327,6 +329,6 @@ def _boot() -> str | None:
 
 def _pid_space() -> int | None:
     try:
-        return os.stat("/proc/self/ns/pid").st_ino
+        return Path("/proc/self/ns/pid").stat().st_ino
     except OSError:
         return None

@@ -8,6 +8,7 @@ output matrix, and no rule by name is needed); biases, norms and other 1-D param
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from cogment_pipe.grokfast import Components, GradientFilter, stage_rules
 from cogment_pipe.schedule import COMPONENTS, rate
 from cogment_pipe.stage_config import GrokFastConfig, MultiOptimizerConfig, StageConfig
 
+_log = logging.getLogger(__name__)
 _MOMENTS = ("exp_avg", "exp_avg_sq", "momentum_buffer", "step")
 _SMALLEST_SCALE = 1.0  # below it an overflow is the loss's own fault, not the fp16 scale's
 
@@ -51,6 +53,7 @@ class JointOptimizer:
 
     Raises:
         ValueError: an unknown component, or a parameter or name in two of them.
+        CogmentError: Muon is asked for and this torch has none.
     """
 
     def __init__(
@@ -111,27 +114,21 @@ class JointOptimizer:
         if not gradients:
             raise ValueError("step() without gradients: call backward() first")
         norm = global_norm(gradients)
-        applied = math.isfinite(norm)
-        hopeless = self._count(applied)
-        if hopeless:
-            broken = self._broken_components()
-        if applied:
-            self._clip(gradients, norm)
-            self.filter.apply()
-            for name, optimizers in self._optimizers.items():
-                for optimizer in optimizers:
-                    for group in optimizer.param_groups:
-                        group["lr"] = rates[name]
-                    optimizer.step()
+        if not math.isfinite(norm):
+            self._skip()
+            return StepInfo(False, norm, _main(rates), self.applied)
+        self._clip(gradients, norm)
+        self.filter.apply()
+        for name, optimizers in self._optimizers.items():
+            for optimizer in optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = rates[name]
+                optimizer.step()
+        self.applied += 1
+        self.nonfinite_in_row = 0
         self.zero_grad()
         self._scaler.update()
-        if hopeless:
-            raise CogmentError(
-                f"step {self.applied + self.nonfinite}: gradients of {broken} were not finite in "
-                f"{self.nonfinite_in_row} steps in a row; lower the stage's learning_rate or "
-                "optimizer.clip_norm, and start it again"
-            )
-        return StepInfo(applied, norm, rates.get("core", next(iter(rates.values()))), self.applied)
+        return StepInfo(True, norm, _main(rates), self.applied)
 
     def zero_grad(self) -> None:
         """Drop all gradients."""
@@ -195,19 +192,29 @@ class JointOptimizer:
     def _gradients(self) -> list[Tensor]:
         return [p.grad for p in self.parameters if p.grad is not None]
 
-    def _count(self, applied: bool) -> bool:
-        """Count a step; True when so many in a row were not finite that the run must stop."""
-        if applied:
-            self.applied += 1
-            self.nonfinite_in_row = 0
-            return False
+    def _skip(self) -> None:
+        """Count a step that is not finite, and stop where there were too many in a row."""
+        broken = self._broken_components()
+        before = self._scaler.get_scale()
+        self.zero_grad()
+        self._scaler.update()
+        after = self._scaler.get_scale()
         self.nonfinite += 1
         # An fp16 overflow lowers the scale, which is how the scale is found: it counts as trouble
-        # only once there is nothing left to lower.
-        if self._scaler.is_enabled() and self._scaler.get_scale() > _SMALLEST_SCALE:
-            return False
-        self.nonfinite_in_row += 1
-        return self.nonfinite_in_row >= self._config.max_nonfinite
+        # only once that does not help.
+        searching = _SMALLEST_SCALE <= after < before
+        self.nonfinite_in_row += 0 if searching else 1
+        number = self.applied + self.nonfinite
+        if searching:
+            _log.info("step %d skipped: fp16 overflow, loss scale now %g", number, after)
+        else:
+            _log.warning("step %d skipped: gradients of %s are not finite", number, broken)
+        if self.nonfinite_in_row >= self._config.max_nonfinite:
+            raise CogmentError(
+                f"step {number}: gradients of {broken} were not finite in {self.nonfinite_in_row} "
+                "steps in a row; lower the stage's learning_rate or optimizer.clip_norm, and start "
+                "it again"
+            )
 
     def _clip(self, gradients: list[Tensor], norm: float) -> None:
         factor = self._config.clip_norm / (norm + 1e-6)
@@ -251,6 +258,11 @@ def global_norm(gradients: list[Tensor]) -> float:
     return float(torch.linalg.vector_norm(torch.stack([n.to(norms[0]) for n in norms])))
 
 
+def _main(rates: dict[str, float]) -> float:
+    """The rate that a log line shows: the core's, or the first where there is no core."""
+    return rates.get("core", next(iter(rates.values())))
+
+
 def _check_components(components: Components) -> None:
     unknown = sorted(components.keys() - set(COMPONENTS))
     if unknown:
@@ -272,6 +284,11 @@ def _build(
     parameters = [parameter for _, parameter in named]
     optimizers: list[torch.optim.Optimizer] = []
     if component == "core" and config.core_optimizer == "muon":
+        if not hasattr(torch.optim, "Muon"):
+            raise CogmentError(
+                f"optimizer.core_optimizer: muon needs torch 2.9 or newer, this is "
+                f"{torch.__version__}; install it or choose adamw"
+            )
         matrices = [p for p in parameters if p.ndim == 2]
         parameters = [p for p in parameters if p.ndim != 2]
         if matrices:

@@ -149,8 +149,8 @@ def drop_finished(folder: Path, stage_folder: Path) -> bool:
         return False
     try:
         with FolderLock(folder):
-            for kind in ("step", "best"):
-                for record in list_records(folder, kind):
+            for kind in ("best", "step"):
+                for record in reversed(list_records(folder, kind)):  # the finished one last
                     remove(record)
             remove_uncommitted(folder)
             return True
