@@ -1,0 +1,27 @@
+# Cogment Pipe: data, five curriculum stages, evaluation and report. What to run is in config.yaml
+# (a comment over each key), how to run it in profiles/; helper functions are in common.smk.
+from snakemake.utils import min_version
+
+min_version("9.5")
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        "results/report/index.html",
+        f"results/stage{LAST}",
+
+
+onstart:
+    before_run(workflow)
+
+
+onsuccess:
+    after_run(workflow)

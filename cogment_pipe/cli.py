@@ -1,0 +1,375 @@
+"""The command line: what the rules call, and what a user may call by hand.
+
+The only reader of argv. Handlers import what they need, so that `--help` and a wrong argument
+answer at once; results go to stdout, talk to stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from cogment_pipe.errors import CogmentError
+
+EXIT_OK, EXIT_USER_ERROR, EXIT_INTERRUPTED = 0, 2, 75
+
+EPILOG = """\
+exit codes:
+  0    done
+  1    verify found a file that does not match; why found something stale
+  2    a problem you can mend: one line on stderr says what, where and how
+  75   interrupted by a signal after a snapshot; the same command goes on from there
+
+examples:
+  python -m cogment_pipe data check ../shared/data/gsm8k
+  python -m cogment_pipe verify results
+  python -m cogment_pipe why --set 'stages.3.learning_rate=3e-4'
+The commands that the workflow runs are in its log lines; each works by hand as printed.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one sub-command; returns its exit code."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        set_up_logging(arguments.log, arguments.command)
+        return arguments.handler(arguments) or EXIT_OK
+    except CogmentError as error:
+        logging.getLogger("cogment_pipe").error("error: %s", error)
+        return EXIT_USER_ERROR
+    except BrokenPipeError:
+        # Whoever read our output has gone (`... | head`); nothing is left to say to them.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+
+
+def set_up_logging(log: Path | None, command: str) -> None:
+    """Talk goes to stderr, and to `log` as well where one is given."""
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if log is not None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(log, mode="w", encoding="utf-8"))
+    logger = logging.getLogger("cogment_pipe")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    for old in list(logger.handlers):
+        logger.removeHandler(old)
+        old.close()
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logger.addHandler(handler)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = Parser(
+        prog="cogment_pipe",
+        description="Cogment Pipe: train, evaluate and look at a small iterative-refinement model.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for add in (_add_data, _add_train, _add_evaluate, _add_report, _add_verify, _add_why):
+        add(commands)
+    _add_restore(commands)
+    return parser
+
+
+class Parser(argparse.ArgumentParser):
+    """Wrong arguments in one line, like every other problem."""
+
+    def error(self, message: str) -> Any:
+        """Prints the problem and where help is, and exits with 2."""
+        self.exit(EXIT_USER_ERROR, f"error: {message} (see {self.prog} --help)\n")
+
+
+def _command(commands: Any, name: str, handler: Callable[..., Any], text: str, example: str) -> Any:
+    parser = commands.add_parser(
+        name,
+        help=text,
+        description=text,
+        epilog=f"example:\n  python -m cogment_pipe {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(handler=handler)
+    parser.add_argument("--log", type=Path, help="file that gets a copy of what stderr shows")
+    return parser
+
+
+def _add_slice(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--slice", type=_json, required=True, help="part of the config, JSON")
+
+
+def _add_stage(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--stage", type=int, choices=range(5), required=True, help="0 to 4")
+
+
+def _add_out(parser: argparse.ArgumentParser, what: str = "folder to write") -> None:
+    parser.add_argument("--out", type=Path, required=True, help=what)
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+
+
+def _add_data(commands: Any) -> None:
+    data = commands.add_parser("data", help="split corpora, train the tokenizer, prepare arrays")
+    steps = data.add_subparsers(dest="step", required=True, metavar="STEP")
+
+    split = _command(
+        steps, "split", _data_split, "Split the text of a stage by task into JSONL.",
+        "data split --stage 3 --slice '{...}' --out results/data/corpus/stage3",
+    )  # fmt: skip
+    tokenizer = _command(
+        steps, "tokenizer", _data_tokenizer, "Train the byte-level BPE on the training splits.",
+        "data tokenizer --slice '{...}' --corpus DIR --out results/data/tokenizer.json",
+    )  # fmt: skip
+    prepare = _command(
+        steps, "prepare", _data_prepare, "Write the arrays of a stage.",
+        "data prepare --stage 0 --slice '{...}' --out results/data/stage0",
+    )  # fmt: skip
+    check = _command(
+        steps, "check", _data_check, "Say what a data file or folder is and whether it is sound.",
+        "data check ../shared/data/gsm8k",
+    )  # fmt: skip
+    for parser in (split, prepare):
+        _add_stage(parser)
+    for parser in (split, tokenizer, prepare):
+        _add_slice(parser)
+    tokenizer.add_argument("--corpus", type=Path, nargs="+", required=True, help="split folders")
+    _add_out(tokenizer, "file to write")
+    prepare.add_argument("--corpus", type=Path, help="split folder (text stages)")
+    prepare.add_argument("--tokenizer", type=Path, help="tokenizer.json (text stages)")
+    for parser in (split, prepare):
+        _add_out(parser)
+    check.add_argument("path", type=Path, help="file or folder")
+
+
+def _add_train(commands: Any) -> None:
+    parser = _command(
+        commands, "train", _train, "Train one stage, or go on with it from its last snapshot.",
+        "train --stage 0 --slice '{...}' --source HASH --data results/data/stage0 "
+        "--out results/stage0 --snapshots results/.snapshots/stage0",
+    )  # fmt: skip
+    _add_stage(parser)
+    _add_slice(parser)
+    parser.add_argument("--source", required=True, help="hash of the code that trains")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="data folders")
+    parser.add_argument("--init", type=Path, help="checkpoint to start from; none: fresh weights")
+    _add_out(parser)
+    parser.add_argument("--snapshots", type=Path, required=True, help="folder of snapshots")
+    parser.add_argument("--snapshot-every", type=int, default=500, help="steps between two")
+    parser.add_argument("--log-every", type=int, default=20, help="steps between two lines")
+    _add_device(parser)
+    parser.add_argument(
+        "--on-environment-change",
+        choices=["stop", "continue", "restart"],
+        default="stop",
+        help="snapshot of another torch build, device, dtype or thread count",
+    )
+
+
+def _add_evaluate(commands: Any) -> None:
+    parser = _command(
+        commands, "evaluate", _evaluate, "Score a checkpoint on the test sets.",
+        "evaluate --stage 2 --slice '{...}' --checkpoint results/stage2/checkpoint.pt "
+        "--data results/data/stage2 --out results/eval/stage2",
+    )  # fmt: skip
+    _add_stage(parser)
+    _add_slice(parser)
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="data folders")
+    _add_out(parser)
+    _add_device(parser)
+
+
+def _add_report(commands: Any) -> None:
+    parser = _command(
+        commands, "report", _report, "Write the report page from the JSON artifacts.",
+        "report --results results --slice '{...}' --out results/report",
+    )  # fmt: skip
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    _add_slice(parser)
+    _add_out(parser)
+
+
+def _add_verify(commands: Any) -> None:
+    parser = _command(
+        commands, "verify", _verify, "Compute every hash of a results folder again.",
+        "verify results",
+    )  # fmt: skip
+    parser.add_argument("results", type=Path, nargs="?", default=Path("results"))
+
+
+def _add_why(commands: Any) -> None:
+    parser = _command(
+        commands, "why", _why, "Say for each stage what makes it stale against its manifest.",
+        "why --set 'stages.3.learning_rate=3e-4'",
+    )  # fmt: skip
+    _add_config(parser)
+
+
+def _add_restore(commands: Any) -> None:
+    parser = _command(
+        commands, "restore", _restore, "Put back the results of a stage from before its last run.",
+        "restore 3 4",
+    )  # fmt: skip
+    parser.add_argument("stages", type=int, nargs="+", choices=range(5), metavar="STAGE")
+    _add_config(parser)
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--project", type=Path, default=None, help="folder of config.yaml")
+    parser.add_argument("--configfile", type=Path, help="as for snakemake")
+    parser.add_argument("--scale", choices=["auto", "tiny", "small", "full"])
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+
+
+def _json(text: str) -> Any:
+    try:
+        loaded = json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"not JSON ({error})") from error
+    if not isinstance(loaded, dict):
+        raise argparse.ArgumentTypeError("expected a JSON object")
+    return loaded
+
+
+def _data_split(arguments: argparse.Namespace) -> None:
+    from cogment_pipe.corpora import absolute
+    from cogment_pipe.data.corpus import split_corpus
+
+    split_corpus(arguments.stage, absolute(arguments.slice, project_folder()), arguments.out)
+
+
+def _data_tokenizer(arguments: argparse.Namespace) -> None:
+    from cogment_pipe.data.tokenizer import train_tokenizer
+
+    train_tokenizer(arguments.slice, arguments.corpus, arguments.out)
+
+
+def _data_prepare(arguments: argparse.Namespace) -> None:
+    from cogment_pipe.corpora import absolute
+    from cogment_pipe.data.prepare import prepare_stage
+
+    prepare_stage(
+        arguments.stage,
+        absolute(arguments.slice, project_folder()),
+        arguments.out,
+        corpus=arguments.corpus,
+        tokenizer=arguments.tokenizer,
+    )
+
+
+def _data_check(arguments: argparse.Namespace) -> None:
+    from cogment_pipe.data.check import check_path
+
+    print(check_path(arguments.path))
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from cogment_pipe.trainer import train_stage
+
+    return train_stage(
+        stage=arguments.stage,
+        slice=arguments.slice,
+        source=arguments.source,
+        data=arguments.data,
+        init=arguments.init,
+        out=arguments.out,
+        snapshots=arguments.snapshots,
+        snapshot_every=arguments.snapshot_every,
+        device=arguments.device,
+        log_every=arguments.log_every,
+        on_environment_change=arguments.on_environment_change,
+    )
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from cogment_pipe.evaluator import evaluate_stage
+
+    return evaluate_stage(
+        stage=arguments.stage,
+        slice=arguments.slice,
+        checkpoint=arguments.checkpoint,
+        data=arguments.data,
+        out=arguments.out,
+        device=arguments.device,
+    )
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    from cogment_pipe.report.page import build_report
+
+    build_report(results=arguments.results, slice=arguments.slice, out=arguments.out)
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from cogment_pipe.staleness import verify_results
+
+    folders, problems = verify_results(arguments.results)
+    for problem in problems:
+        print(problem)
+    print(f"{len(folders)} folders with a manifest, {len(problems)} files that do not match")
+    return 1 if problems else EXIT_OK
+
+
+def _why(arguments: argparse.Namespace) -> int:
+    from cogment_pipe.guard import kept_scale
+    from cogment_pipe.staleness import why_stale
+
+    stale = False
+    for stage, reasons in why_stale(_config(arguments, kept_scale())).items():
+        stale = stale or bool(reasons)
+        print(f"stage {stage}: " + ("up to date" if not reasons else ""))
+        for reason in reasons:
+            print(f"  {reason}")
+    return 1 if stale else EXIT_OK
+
+
+def _restore(arguments: argparse.Namespace) -> None:
+    import subprocess
+
+    from cogment_pipe.guard import kept_scale, restore_previous
+
+    files = restore_previous(arguments.stages)
+    command = [
+        *(sys.executable, "-m", "snakemake", "--touch", "--cores", "1", "--quiet", "all"),
+        *("--snakefile", str(project_folder() / "Snakefile")),
+        *("--allowed-rules", "train_stage", "--config", *_overrides(arguments, kept_scale())),
+        *("--", *map(str, files)),
+    ]
+    done = subprocess.run(command, check=False)
+    if done.returncode:
+        raise CogmentError(f"the files are back, but Snakemake did not take note: {command}")
+    names = ", ".join(map(str, arguments.stages))
+    print(f"stage {names}: put back; what was there is in results/.previous now")
+
+
+def project_folder() -> Path:
+    """The folder of config.yaml and Snakefile."""
+    return Path(os.environ.get("COGMENT_PROJECT") or Path(__file__).resolve().parents[1])
+
+
+def _config(arguments: argparse.Namespace, kept: str | None) -> Any:
+    from cogment_pipe.config import load_config
+    from cogment_pipe.config_layers import read_yaml
+
+    user: dict[str, Any] = read_yaml(arguments.configfile) if arguments.configfile else {}
+    for key in ("scale", "seed"):
+        if getattr(arguments, key) is not None:
+            user[key] = getattr(arguments, key)
+    user["set"] = arguments.set
+    return load_config(arguments.project or project_folder(), Path.cwd(), user, kept)
+
+
+def _overrides(arguments: argparse.Namespace, kept: str | None) -> list[str]:
+    config = _config(arguments, kept)
+    return [f"scale={config.scale}", f"seed={config.seed}", f"set={';'.join(arguments.set)}"]

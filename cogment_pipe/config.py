@@ -1,0 +1,267 @@
+"""The configuration of a run: models, layers, scales, and the slice of it each rule depends on.
+
+Torch-free, since parsing the Snakefile imports it. A slice is canonical JSON that holds exactly
+what one rule's outputs depend on; it travels in the rule's `params`, so a key outside a slice
+never makes that rule run again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
+
+from cogment_pipe.atomic import canonical_json as canonical
+from cogment_pipe.config_errors import one_line, unknown_key
+from cogment_pipe.config_layers import assignments, merge, nested, normal, read_yaml
+from cogment_pipe.corpora import CORPORA, CorpusSource, default_sources
+from cogment_pipe.errors import CogmentError
+from cogment_pipe.stage_config import (
+    Count,
+    GrokFastConfig,
+    ModelConfig,
+    MultiOptimizerConfig,
+    StageConfig,
+    Strict,
+)
+
+STAGES = (0, 1, 2, 3, 4)
+SCALES = ("tiny", "small", "full")
+TEXT_STAGES = (3, 4)
+# What the data of a stage depends on; learning rates and the like must stay out of this.
+DATA_KEYS = {
+    *("name", "sequence_length", "segment_length", "tasks", "corpora", "source"),
+    *("augmentation_rate", "augmentation_types", "augmentations_per_task"),
+}
+# Splitting a corpus feeds the tokenizer and so stage 3: a knob of stage 4's arrays must stay out.
+CORPUS_KEYS = {"name", "tasks", "corpora", "source"}
+CORPUS_WITHOUT = {key: {"__all__": {"batch_size", "weight"}} for key in ("tasks", "corpora")}
+EVALUATED_KEYS = {
+    *("name", "batch_size", "sequence_length", "segment_length", "max_refinement_steps"),
+    *("act_threshold", "memory"),
+}
+EVALUATED_WITHOUT = {"memory": {"consolidate_every", "consolidate_rate"}}
+
+
+class EvaluationConfig(Strict):
+    """How checkpoints are scored; editing it evaluates again and trains nothing."""
+
+    batch_size: Count = Field(32, description="items per forward pass")
+    items: int | None = Field(None, ge=1, description="test items of each task; none: all")
+    bootstrap: Count = Field(1000, description="resamples behind the 95% intervals")
+    examples: int = Field(4, ge=0, description="items per task kept with every refinement step")
+    max_new_tokens: Count = Field(32, description="longest generated answer")
+
+
+class RuntimeConfig(Strict):
+    """How a run is carried out; nothing here may change a result, and nothing here retrains."""
+
+    snapshot_every: Count = Field(500, description="steps between two mid-stage snapshots")
+    log_every: Count = Field(20, description="steps between two progress lines")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    memory_mb: Count = Field(4000, description="memory asked of a scheduler for a training job")
+    minutes: Count = Field(1440, description="wall time asked of a scheduler for a training job")
+
+
+class ReportConfig(Strict):
+    """What the report page shows; editing it makes the page again, nothing else."""
+
+    title: str = "Cogment: a run of the curriculum"
+    examples: int = Field(4, ge=0, description="examples drawn for each task")
+
+
+class PipelineConfig(Strict):
+    """Every number of a run, after all layers are merged and the scale is resolved."""
+
+    scale: Literal["tiny", "small", "full"]
+    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    stop_after: int | None = Field(None, ge=0, le=4, description="last stage to train")
+    init_from: str | None = Field(None, description="checkpoint that stage 0 starts from")
+    on_unmet: Literal["continue", "fail"] = "continue"
+    on_environment_change: Literal["stop", "continue", "restart"] = "stop"
+    auto_unlock: bool = True
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    threads: Count = Field(2, description="torch threads; part of what fixes the bits")
+    deterministic: bool = True
+    model: ModelConfig
+    optimizer: MultiOptimizerConfig
+    grokfast: GrokFastConfig
+    stages: dict[int, StageConfig]
+    corpora_root: str | None = None
+    corpora: dict[str, CorpusSource | None] = {}
+    evaluation: EvaluationConfig = EvaluationConfig()
+    runtime: RuntimeConfig = RuntimeConfig()
+    report: ReportConfig = ReportConfig()
+    _scale_was_auto: bool = PrivateAttr(False)
+
+    @model_validator(mode="after")
+    def _check(self) -> PipelineConfig:
+        for k, stage in self.stages.items():
+            for name, task in stage.corpora.items():
+                if task.corpus not in self.corpora:
+                    where = f"stages.{k}.corpora.{name}.corpus"
+                    raise ValueError(unknown_key(where, task.corpus, self.corpora))
+        return self
+
+    @property
+    def scale_was_auto(self) -> bool:
+        """Whether nobody chose the scale."""
+        return self._scale_was_auto
+
+    @property
+    def last_stage(self) -> int:
+        """The last stage that this configuration trains."""
+        return STAGES[-1] if self.stop_after is None else self.stop_after
+
+    def resolved(self, k: int) -> StageConfig:
+        """Stage k with `source` decided, and with those corpora tasks only that are used."""
+        stage = self.stages[k]
+        configured = {n: t for n, t in stage.corpora.items() if self.corpora.get(t.corpus)}
+        if stage.source == "corpora":
+            return stage.model_copy(update={"corpora": stage.corpora})
+        if stage.source == "auto" and configured:
+            return stage.model_copy(update={"source": "corpora", "corpora": configured})
+        return stage.model_copy(update={"source": "builtin", "corpora": {}})
+
+    def stage_corpora(self, k: int) -> dict[str, CorpusSource | None]:
+        """The corpora that stage k reads; None where one is asked for and not configured."""
+        return {t.corpus: self.corpora.get(t.corpus) for t in self.resolved(k).corpora.values()}
+
+
+def cuda_visible() -> bool:
+    """Whether an NVIDIA device is to be seen, without importing torch."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in {"", "-1", "NoDevFiles"}:
+        return False
+    gpus = Path("/proc/driver/nvidia/gpus")
+    return Path("/dev/nvidia0").exists() or (gpus.is_dir() and any(gpus.iterdir()))
+
+
+def load_config(
+    project: Path,
+    working: Path | None = None,
+    user: dict[str, Any] | None = None,
+    kept_scale: str | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> PipelineConfig:
+    """Merges the layers and validates the result.
+
+    config.yaml < its scale overlay < WORKING/config.yaml < `user` (what --configfile and --config
+    gave) < `set`. A layer that has `scales` itself is a whole configuration (a copied and edited
+    config.yaml) and goes below the scale overlay. `kept_scale` is what `auto` means where results
+    exist already. Raises CogmentError, one line, for anything unknown or impossible.
+    """
+    base = normal(read_yaml(project / "config.yaml"))
+    above: list[dict[Any, Any]] = []
+    local = (working or project) / "config.yaml"
+    if local.is_file() and not local.samefile(project / "config.yaml"):
+        say(f"config: {local.name} of the working directory overlays the project's")
+        above.append(normal(read_yaml(local)))
+    user = normal(user or {})
+    sets = assignments(user.pop("set", []))
+    above += [user, *(normal(nested(path, value)) for path, value in sets)]
+    for layer in [layer for layer in above if "scales" in layer]:
+        base = merge(base, layer)
+        above.remove(layer)
+    scales = base.pop("scales", {})
+    wanted = next((x["scale"] for x in reversed(above) if "scale" in x), base.get("scale", "auto"))
+    scale = _scale(wanted, kept_scale, say)
+    merged = merge(base, scales.get(scale) or {})
+    for layer in above:
+        merged = merge(merged, layer)
+    config = _validated({**merged, "scale": scale}, project)
+    config._scale_was_auto = wanted == "auto"
+    return config
+
+
+def _scale(wanted: Any, kept: str | None, say: Callable[[str], None]) -> str:
+    if wanted in SCALES:
+        return wanted
+    if wanted != "auto":
+        raise CogmentError(
+            f"config: scale: {wanted!r} is not allowed; allowed: auto, tiny, small, full"
+        )
+    if kept:
+        return kept
+    scale = "full" if cuda_visible() else "small"
+    found = "a CUDA device is visible" if scale == "full" else "no CUDA device is visible"
+    say(f"config: scale auto means {scale} here ({found}); choose with --config scale=...")
+    return scale
+
+
+def _validated(merged: dict[str, Any], project: Path) -> PipelineConfig:
+    stages = merged.get("stages")
+    for key in stages if isinstance(stages, dict) else ():
+        if key not in STAGES:
+            raise CogmentError("config: " + unknown_key(f"stages.{key}", key, STAGES))
+    corpora = merged.get("corpora") or {}
+    if not isinstance(corpora, dict):
+        raise CogmentError(f"config: corpora: {corpora!r} is not allowed; must be a mapping")
+    for name, source in corpora.items():
+        own = isinstance(source, dict) and source.get("kind")
+        if name not in CORPORA and not own:
+            raise CogmentError("config: " + unknown_key(f"corpora.{name}", name, CORPORA))
+    root = merged.get("corpora_root")
+    merged["corpora"] = {**default_sources(root, project), **_given(corpora)}
+    try:
+        return PipelineConfig.model_validate(merged)
+    except ValidationError as error:
+        raise CogmentError(one_line(error, PipelineConfig)) from None
+
+
+def _given(corpora: dict[str, Any]) -> dict[str, Any]:
+    """Sources as mappings; an empty entry leaves what `corpora_root` has."""
+    return {
+        name: {"path": source} if isinstance(source, str) else source
+        for name, source in corpora.items()
+        if source is not None
+    }
+
+
+def stage_slice(config: PipelineConfig, k: int) -> str:
+    """What the weights of stage k depend on, besides data, code and the previous checkpoint."""
+    top = {"seed", "scale", "model", "optimizer", "grokfast", "precision", "threads"}
+    part = config.model_dump(mode="json", include=top | {"deterministic", "on_unmet"})
+    return canonical({**part, "stage": config.resolved(k).model_dump(mode="json")})
+
+
+def data_slice(config: PipelineConfig, k: int) -> str:
+    """What the arrays of stage k depend on; corpus paths as the user spelled them."""
+    part = _data_part(config, k, include=DATA_KEYS)
+    return canonical({**part, "vocab_size": config.model.vocab_size})
+
+
+def corpus_slice(config: PipelineConfig, k: int) -> str:
+    """What the split text of stage k depends on, before any tokenizer."""
+    return canonical(_data_part(config, k, include=CORPUS_KEYS, exclude=CORPUS_WITHOUT))
+
+
+def tokenizer_slice(config: PipelineConfig) -> str:
+    """What the tokenizer depends on, besides the training splits."""
+    return canonical({"seed": config.seed, "vocab_size": config.model.vocab_size})
+
+
+def evaluation_slice(config: PipelineConfig, k: int) -> str:
+    """What the scores of checkpoint k depend on, besides checkpoint, data and code."""
+    top = {"seed", "scale", "evaluation", "precision", "threads", "deterministic"}
+    part = config.model_dump(mode="json", include=top)
+    stages = {
+        str(j): stage.model_dump(mode="json", include=EVALUATED_KEYS, exclude=EVALUATED_WITHOUT)
+        for j, stage in sorted(config.stages.items())
+        if j <= config.last_stage
+    }
+    return canonical({**part, "checkpoint": k, "stages": stages})
+
+
+def report_slice(config: PipelineConfig) -> str:
+    """What the report page depends on, besides the artifacts that it reads."""
+    part = config.model_dump(mode="json", include={"seed", "scale", "report"})
+    return canonical({**part, "stages": list(range(config.last_stage + 1))})
+
+
+def _data_part(config: PipelineConfig, k: int, **keys: Any) -> dict[str, Any]:
+    corpora = {n: s.as_slice() for n, s in config.stage_corpora(k).items() if s is not None}
+    stage = config.resolved(k).model_dump(mode="json", **keys)
+    return {"seed": config.seed, "scale": config.scale, "stage": stage, "corpora": corpora}

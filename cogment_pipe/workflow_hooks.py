@@ -1,0 +1,100 @@
+"""What the Snakefile does besides rules: open the configuration, guard a run, clean up after it.
+
+A refusal is one line on stderr and exit code 2. It leaves by SystemExit, since Snakemake prints
+any other exception with its place in the Snakefile.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from cogment_pipe import corpora, guard, snakemake_lock
+from cogment_pipe.atomic import write_bytes
+from cogment_pipe.config import STAGES, PipelineConfig, cuda_visible, load_config
+from cogment_pipe.errors import CogmentError
+from cogment_pipe.provenance import run_record
+
+
+def _one_line(function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except CogmentError as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(2) from None
+
+    return guarded
+
+
+def say(line: str) -> None:
+    """Talk goes to stderr: stdout may be a DAG that someone pipes to `dot`."""
+    print(line, file=sys.stderr)
+
+
+@_one_line
+def open_run(project: Path, user: dict[str, Any], main: bool) -> PipelineConfig:
+    """The configuration of this call; `main`: not a job of a call that has said all this."""
+    _point_jobs_here(project)
+    kept = guard.kept_scale()
+    talk = say if main else (lambda line: None)
+    config = load_config(project, Path.cwd(), dict(user), kept, talk)
+    guard.refuse_other_scale(config.scale, kept)
+    if main and snakemake_lock.take_ownership(release=config.auto_unlock):
+        say("lock: released, every call that may have held it is dead")
+    return config
+
+
+@_one_line
+def before_run(project: Path, config: PipelineConfig, dag: Any) -> None:
+    """Runs in `onstart`: jobs are planned, nothing is deleted yet."""
+    jobs = list(dag.needrun_jobs())
+    training = stages_of(jobs, "train_stage")
+    for k in sorted({*stages_of(jobs, "split_corpus"), *stages_of(jobs, "prepare_data")}):
+        for name, source in config.stage_corpora(k).items():
+            problem = corpora.problem(name, source, project)
+            if problem:
+                raise CogmentError(f"stage {k}: {problem}")
+    automatic = config.scale_was_auto and not cuda_visible()
+    guard.refuse_training_without_gpu(config.scale, automatic, config.runtime.device, training)
+    inputs = (path for job in jobs for path in job.input)
+    made = (path for job in jobs for path in job.output)
+    guard.refuse_damaged(guard.read_by_run(inputs, made))
+    guard.keep_scale(config.scale)
+    for k in guard.keep_previous(training):
+        say(f"stage {k}: the old results are kept in results/.previous/stage{k}")
+    _log_provenance(project)
+
+
+@_one_line
+def after_run(dag: Any) -> None:
+    """Runs in `onsuccess`."""
+    guard.remove_finished_snapshots(stages_of(dag.jobs, "train_stage"))
+
+
+def stages_of(jobs: Iterable[Any], rule: str) -> list[int]:
+    """Stage numbers of those jobs that belong to `rule`."""
+    found = {int(job.wildcards.k) for job in jobs if job.rule.name == rule}
+    return [k for k in STAGES if k in found]
+
+
+def _point_jobs_here(project: Path) -> None:
+    """Jobs inherit this: they find this package and this interpreter from any working directory."""
+    path = [str(project), *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(path))
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    os.environ["COGMENT_PROJECT"] = str(project)
+
+
+def _log_provenance(project: Path) -> None:
+    moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    record = {"started": moment, **run_record(project)}
+    path = Path("logs/provenance") / f"{moment}.{record['host']}.json"
+    write_bytes(path, (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())

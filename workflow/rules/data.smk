@@ -1,0 +1,82 @@
+# Text DAG: split_corpus -> train_tokenizer -> prepare_data. Grid stages need the last one only.
+
+
+rule split_corpus:
+    input:
+        files=corpus_files,
+    output:
+        folder=directory("results/data/corpus/stage{k}"),
+        manifest="results/data/corpus/stage{k}/manifest.json",
+    log:
+        "logs/data/split_stage{k}.log",
+    benchmark:
+        "benchmarks/data/split_stage{k}.tsv"
+    conda:
+        "../envs/cogment.yaml"
+    threads: 1
+    resources:
+        mem_mb=CONFIG.runtime.memory_mb,
+        runtime=60,
+    params:
+        slice=corpus_slice,
+        source=source_hash("cogment_pipe.data.corpus"),
+    message:
+        "Splitting the text of stage {wildcards.k} by task"
+    shell:
+        "exec python -m cogment_pipe data split --stage {wildcards.k} --slice {params.slice:q}"
+        " --out {output.folder} --log {log}"
+
+
+rule train_tokenizer:
+    input:
+        manifests=expand("results/data/corpus/stage{j}/manifest.json", j=TEXT_STAGES),
+    output:
+        "results/data/tokenizer.json",
+    log:
+        "logs/data/tokenizer.log",
+    benchmark:
+        "benchmarks/data/tokenizer.tsv"
+    conda:
+        "../envs/cogment.yaml"
+    threads: 1
+    resources:
+        mem_mb=CONFIG.runtime.memory_mb,
+        runtime=60,
+    params:
+        slice=configuration.tokenizer_slice(CONFIG),
+        folders=expand("results/data/corpus/stage{j}", j=TEXT_STAGES),
+        source=source_hash("cogment_pipe.data.tokenizer"),
+    message:
+        "Training the tokenizer on the training splits"
+    shell:
+        "exec python -m cogment_pipe data tokenizer --slice {params.slice:q}"
+        " --corpus {params.folders} --out {output} --log {log}"
+
+
+rule prepare_data:
+    input:
+        files=grid_files,
+        corpus=split_text,
+        tokenizer=tokenizer_file,
+    output:
+        folder=directory("results/data/stage{k}"),
+        manifest="results/data/stage{k}/manifest.json",
+    log:
+        "logs/data/stage{k}.log",
+    benchmark:
+        "benchmarks/data/stage{k}.tsv"
+    conda:
+        "../envs/cogment.yaml"
+    threads: 1
+    resources:
+        mem_mb=CONFIG.runtime.memory_mb,
+        runtime=120,
+    params:
+        slice=data_slice,
+        text=text_options,
+        source=source_hash("cogment_pipe.data.prepare"),
+    message:
+        "Preparing the data of stage {wildcards.k}"
+    shell:
+        "exec python -m cogment_pipe data prepare --stage {wildcards.k} --slice {params.slice:q}"
+        " {params.text} --out {output.folder} --log {log}"

@@ -1,0 +1,33 @@
+# Checkpoint k on the test sets of all stages: one row of the report's score matrix.
+
+
+rule evaluate_stage:
+    input:
+        checkpoint="results/stage{k}/checkpoint.pt",
+        data=expand("results/data/stage{j}/manifest.json", j=range(LAST + 1)),
+    output:
+        folder=directory("results/eval/stage{k}"),
+        metrics="results/eval/stage{k}/metrics.json",
+        predictions="results/eval/stage{k}/predictions.jsonl",
+    log:
+        "logs/evaluate/stage{k}.log",
+    benchmark:
+        "benchmarks/evaluate/stage{k}.tsv"
+    conda:
+        "../envs/cogment.yaml"
+    threads: CONFIG.threads
+    resources:
+        gpu=1,
+        mem_mb=CONFIG.runtime.memory_mb,
+        runtime=CONFIG.runtime.minutes,
+        device=CONFIG.runtime.device,
+    params:
+        slice=evaluation_slice,
+        data=expand("results/data/stage{j}", j=range(LAST + 1)),
+        source=source_hash("cogment_pipe.evaluator"),
+    message:
+        "Evaluating the checkpoint of stage {wildcards.k} on every stage's test set"
+    shell:
+        "exec python -m cogment_pipe evaluate --stage {wildcards.k} --slice {params.slice:q}"
+        " --checkpoint {input.checkpoint} --data {params.data} --out {output.folder}"
+        " --device {resources.device} --log {log}"

@@ -1,0 +1,42 @@
+# The page is made from JSON artifacts alone: no checkpoint, no torch.
+
+
+rule report:
+    input:
+        data=expand("results/data/stage{j}/manifest.json", j=range(LAST + 1)),
+        stages=expand(
+            "results/stage{j}/{name}",
+            j=range(LAST + 1),
+            name=["config.json", "metrics.jsonl", "summary.json", "manifest.json"],
+        ),
+        scores=expand(
+            "results/eval/stage{j}/{name}",
+            j=range(LAST + 1),
+            name=["metrics.json", "predictions.jsonl"],
+        ),
+    output:
+        report(
+            "results/report/index.html",
+            caption="../report/page.rst",
+            category="Report",
+            labels={"page": "The run"},
+        ),
+    log:
+        "logs/report.log",
+    benchmark:
+        "benchmarks/report.tsv"
+    conda:
+        "../envs/cogment.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        slice=configuration.report_slice(CONFIG),
+        folder=subpath(output[0], parent=True),
+        source=source_hash("cogment_pipe.report.page"),
+    message:
+        "Writing the report page"
+    shell:
+        "exec python -m cogment_pipe report --results results --slice {params.slice:q}"
+        " --out {params.folder} --log {log}"
