@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 
-import numpy as np
 from pydantic import ValidationError
 
 from cogment_pipe.data.generators import needle, passages, recall, two_hop, word_problem
 from cogment_pipe.data.generators.text_item import SPLITS, TextGenerator
 from cogment_pipe.data.storage import read_json, write_json, write_lines
+from cogment_pipe.data.task_splits import TaskSplits
 from cogment_pipe.data.text_layout import LAYOUTS
 from cogment_pipe.errors import CogmentError
-from cogment_pipe.rng import stream
 
 GENERATORS: dict[str, TextGenerator] = {
     "word_problem": word_problem.GENERATOR,
@@ -31,22 +30,6 @@ GENERATORS: dict[str, TextGenerator] = {
     "passage_count": passages.COUNT,
 }
 MAX_DUPLICATES = 2000  # in a row, before a generator counts as exhausted
-
-
-@dataclass
-class TaskSplits:
-    """Records of one task by split, with all that the manifest says about them."""
-
-    layout: str
-    metric: str
-    segmentation: str = ""
-    records: dict[str, list[dict]] = field(default_factory=lambda: {s: [] for s in SPLITS})
-    dropped: dict[str, dict[str, int]] = field(default_factory=lambda: {s: {} for s in SPLITS})
-    variants: list[dict] = field(default_factory=list)
-    sources: list[dict] = field(default_factory=list)
-    baselines: dict[str, float] = field(default_factory=dict)
-    leaks: dict[str, int] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
 
 
 def split_corpus(stage: int, slice: dict, out: Path) -> None:
@@ -74,15 +57,14 @@ def split_corpus(stage: int, slice: dict, out: Path) -> None:
         for name, task in _text_tasks(config).items():
             if name in tasks:
                 raise CogmentError(f"stage {stage}: task {name} is both built in and a corpus")
-            tasks[name] = generate(name, task, slice["seed"], stage, _variant_types(config))
+            tasks[name] = generate(name, task, slice["seed"], stage)
             origins[name] = {"generator": task["generator"]}
     manifest = {"stage": stage, "tasks": {}, "leaks": {}, "notes": notes, "outputs": {}}
     for name, task in tasks.items():
         entry, outputs = _write(out, name, task)
         manifest["tasks"][name] = {**origins[name], **entry}
         manifest["outputs"].update(outputs)
-        for kind, count in task.leaks.items():
-            manifest["leaks"][kind] = manifest["leaks"].get(kind, 0) + count
+        manifest["leaks"] |= task.leaks
     leaking = {kind: count for kind, count in manifest["leaks"].items() if count}
     if leaking:
         raise CogmentError(f"stage {stage}: items in more than one split: {leaking}")
@@ -111,10 +93,8 @@ def read_records(path: Path) -> Iterator[dict]:
         raise CogmentError(f"{path}: unreadable ({error}); run split_corpus again") from None
 
 
-def generate(
-    name: str, task: dict, seed: int, stage: int, types: tuple[str, ...] = ()
-) -> TaskSplits:
-    """One built-in task: distinct items, no key in two splits, `types` of variants for training.
+def generate(name: str, task: dict, seed: int, stage: int) -> TaskSplits:
+    """One built-in task: distinct items, no key in two splits, variants of training items.
 
     `task` is a TaskConfig as dict. Raises CogmentError for bad params and exhausted generators.
     """
@@ -144,14 +124,14 @@ def generate(
                 continue
             duplicates = 0
             keys[split].add(item.key)
-            for kind in types:
-                if kind in item.variants and item.variants[kind][1] not in others:
-                    row = {"item": len(done.records[split]), "type": kind}
-                    done.variants.append({**row, "record": item.variants[kind][0]})
-                    keys[split].add(item.variants[kind][1])
+            for kind, (record, key) in item.variants.items():
+                if key not in others:
+                    row = {"item": len(done.records[split]), "type": kind, "record": record}
+                    done.variants.append(row)
+                    keys[split].add(key)
             done.records[split].append(item.record)
     done.leaks = {
-        f"{a}/{b}": len(keys[a] & keys[b]) for i, a in enumerate(SPLITS) for b in SPLITS[i + 1 :]
+        f"{name}: items in {a} and {b}": len(keys[a] & keys[b]) for a, b in combinations(SPLITS, 2)
     }
     done.baselines = {"commonest_answer": _commonest(done)}
     if generator.shortcuts:
@@ -159,20 +139,8 @@ def generate(
     return done
 
 
-def capped(records: list[dict], limit: int | None, seed: int, stage: int, purpose: str) -> list:
-    """At most `limit` records, drawn by a keyed permutation, in their old order."""
-    if limit is None or len(records) <= limit:
-        return records
-    chosen = stream(seed, stage, 0, 0, f"cap/{purpose}").permutation(len(records))[:limit]
-    return [records[i] for i in np.sort(chosen)]
-
-
 def _text_tasks(config: dict) -> dict[str, dict]:
     return {n: task for n, task in config["tasks"].items() if task["generator"] in GENERATORS}
-
-
-def _variant_types(config: dict) -> tuple[str, ...]:
-    return tuple(config.get("augmentation_types", ())) if config.get("augmentation_rate") else ()
 
 
 def _commonest(task: TaskSplits) -> float:

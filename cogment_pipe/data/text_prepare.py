@@ -73,23 +73,22 @@ def prepare_text(
             f"{tokenizer}: {coder.size} tokens, above vocab_size {slice['vocab_size']}; retrain it"
         )
     limits = Limits.of(config, source["segmentation"], task.get("params", {}))
-    splits, outputs = {}, {}
+    rate = config.get("augmentation_rate", 0.0)
+    types = set(config.get("augmentation_types", ())) if rate else set()
+    splits = {}
     for split in SPLITS:
-        splits[split], files = _prepare_split(
-            task_name, split, source, limits, coder, slice["vocab_size"], corpus, out
+        splits[split] = _prepare_split(
+            task_name, split, source, limits, coder, types, slice["vocab_size"], corpus, out
         )
-        outputs.update(files)
-    dropped = source["splits"]
-    for split in SPLITS:
-        splits[split]["dropped"] = {**dropped[split]["dropped"], **splits[split]["dropped"]}
+        splits[split]["dropped"] |= source["splits"][split]["dropped"]
     origin = {key: source[key] for key in ("generator", "corpus") if key in source}
     return {
         **origin,
         "kind": "text",
         "layout": source["layout"],
         "task_id": TASK_IDS[origin.get("generator", source["layout"])],
-        "weight": task["weight"],
-        "batch_size": task["batch_size"],
+        "weight": float(task.get("weight", 1.0)),
+        "batch_size": task.get("batch_size"),
         "metric": source["metric"],
         "splits": splits,
         "sources": source["sources"],
@@ -97,10 +96,9 @@ def prepare_text(
         "leaks": source["leaks"],
         "notes": source["notes"],
         "augmentation": {
-            "rate": config.get("augmentation_rate", 0.0),
-            "variants": source["variants"],
+            "rate": rate,
+            "types": sorted(types & set(source["variants"])),
         },
-        "outputs": outputs,
     }
 
 
@@ -211,10 +209,11 @@ def _prepare_split(
     source: dict,
     limits: Limits,
     coder: Tokenizer,
+    types: set[str],
     vocab_size: int,
     corpus: Path,
     out: Path,
-) -> tuple[dict, dict[str, str]]:
+) -> dict:
     parse = LAYOUTS[source["layout"]]
     train = split == "train"
     writer = RaggedWriter()
@@ -236,7 +235,7 @@ def _prepare_split(
     variants = [0] * (len(writer.gold) + 1)
     if train:
         for block in _blocks(read_records(corpus / f"{name}.train.variants.jsonl")):
-            kept = [row for row in block if row["item"] in place]
+            kept = [row for row in block if row["item"] in place and row["type"] in types]
             examples = [parse(row["record"]) for row in kept]
             for row, example, item in zip(
                 kept, examples, encode(examples, limits, coder), strict=True
@@ -245,9 +244,9 @@ def _prepare_split(
                 if fitted is not None:
                     writer.add_variant(fitted)
                     variants[place[row["item"]] + 1] += 1
-    files = writer.write(out, name, split, np.cumsum(variants), vocab_size)
+    writer.write(out, name, split, np.cumsum(variants), vocab_size)
     counts = {"items": len(writer.gold), "dropped": dict(dropped), "shortened": dict(shortened)}
-    return {**counts, "variants": int(sum(variants)), "tokens": writer.statistics()}, files
+    return {**counts, "variants": sum(variants), "tokens": writer.statistics()}
 
 
 class RaggedWriter:
@@ -302,8 +301,8 @@ class RaggedWriter:
 
     def write(
         self, out: Path, name: str, split: str, variants: np.ndarray, vocab_size: int
-    ) -> dict[str, str]:
-        """All arrays and the items' JSON lines; returns {file: sha256}."""
+    ) -> None:
+        """Write all arrays and the items' JSON lines, each atomically."""
         ids = np.uint16 if vocab_size <= 1 << 16 else np.uint32
         gold_offsets = np.cumsum([0, *map(len, self.gold)])[:-1]
         arrays = {
@@ -317,10 +316,7 @@ class RaggedWriter:
             "gold_offsets": gold_offsets.astype(np.int64),
             "difficulty": np.array(self.difficulty, dtype=np.float32),
         }
-        files = {}
         for array, values in arrays.items():
-            file = f"{name}.{split}.{array}.npy"
-            files[file] = write_array(out / file, values)
-        file = f"items.{name}.{split}.jsonl"
-        files[file] = write_atomic(out / file, lambda handle: handle.writelines(self.gold))
-        return files
+            write_array(out / f"{name}.{split}.{array}.npy", values)
+        file = out / f"items.{name}.{split}.jsonl"
+        write_atomic(file, lambda handle: handle.writelines(self.gold))

@@ -38,7 +38,9 @@ CUE = {"city": "in", "job": "a", "pet": "a"}
 class Params(Strict):
     """Parameters of `two_hop`."""
 
-    candidates: int = Field(6, ge=5, le=9, description="persons, and possible answers, per item")
+    distractors: int = Field(
+        5, ge=1, le=8, description="other persons, each with a value, and a work with a paragraph"
+    )
     comparison: float = Field(0.25, ge=0.0, le=1.0, description="share of comparison questions")
     attributes: list[str] = Field(["city", "job", "pet"], description="what bridges ask for")
     extra_sentences: int = Field(
@@ -82,7 +84,7 @@ def _persons(
     rng: np.random.Generator, params: Params, asked: str
 ) -> tuple[list[str], dict[str, str], list[list]]:
     """Names, the asked value of each, and one paragraph each."""
-    names = choose(rng, lexicon.NAMES, params.candidates)
+    names = choose(rng, lexicon.NAMES, params.distractors + 1)
     others = [kind for kind in ATTRIBUTES if kind != asked]
     kinds = [asked, *choose(rng, others, params.extra_sentences)]
     sentences: dict[str, list[str]] = {name: [] for name in names}
@@ -202,7 +204,6 @@ def rename_entities(rng: np.random.Generator, record: dict) -> dict:
 AUGMENTATIONS = {
     "rename_entities": rename_entities,
     "shuffle_passages": shuffle_passages,
-    "shuffle_distractors": shuffle_passages,
 }
 
 
