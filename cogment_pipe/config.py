@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
@@ -19,18 +19,22 @@ from cogment_pipe.config_errors import one_line, unknown_key
 from cogment_pipe.config_layers import assignments, merge, nested, normal, read_yaml
 from cogment_pipe.corpora import CORPORA, CorpusSource, default_sources
 from cogment_pipe.errors import CogmentError
+from cogment_pipe.evaluation_config import EvaluationConfig, EvaluationSlice
 from cogment_pipe.stage_config import (
     Count,
     GrokFastConfig,
+    HomeConfig,
     ModelConfig,
     MultiOptimizerConfig,
     StageConfig,
+    StageSlice,
     Strict,
 )
 
 STAGES = (0, 1, 2, 3, 4)
 SCALES = ("tiny", "small", "full")
 TEXT_STAGES = (3, 4)
+Slice = TypeVar("Slice", StageSlice, EvaluationSlice)
 # What the data of a stage depends on; learning rates and the like must stay out of this.
 DATA_KEYS = {
     *("name", "sequence_length", "segment_length", "tasks", "corpora", "source"),
@@ -39,21 +43,6 @@ DATA_KEYS = {
 # Splitting a corpus feeds the tokenizer and so stage 3: a knob of stage 4's arrays must stay out.
 CORPUS_KEYS = {"name", "tasks", "corpora", "source"}
 CORPUS_WITHOUT = {key: {"__all__": {"batch_size", "weight"}} for key in ("tasks", "corpora")}
-EVALUATED_KEYS = {
-    *("name", "batch_size", "sequence_length", "segment_length", "max_refinement_steps"),
-    *("act_threshold", "memory"),
-}
-EVALUATED_WITHOUT = {"memory": {"consolidate_every", "consolidate_rate"}}
-
-
-class EvaluationConfig(Strict):
-    """How checkpoints are scored; editing it evaluates again and trains nothing."""
-
-    batch_size: Count = Field(32, description="items per forward pass")
-    items: int | None = Field(None, ge=1, description="test items of each task; none: all")
-    bootstrap: Count = Field(1000, description="resamples behind the 95% intervals")
-    examples: int = Field(4, ge=0, description="items per task kept with every refinement step")
-    max_new_tokens: Count = Field(32, description="longest generated answer")
 
 
 class RuntimeConfig(Strict):
@@ -222,9 +211,10 @@ def _given(corpora: dict[str, Any]) -> dict[str, Any]:
 
 def stage_slice(config: PipelineConfig, k: int) -> str:
     """What the weights of stage k depend on, besides data, code and the previous checkpoint."""
-    top = {"seed", "scale", "model", "optimizer", "grokfast", "precision", "threads"}
-    part = config.model_dump(mode="json", include=top | {"deterministic", "on_unmet"})
-    return canonical({**part, "stage": config.resolved(k).model_dump(mode="json")})
+    earlier = range(k) if config.stages[k].replay else ()
+    homes = {j: HomeConfig.of(config.stages[j]) for j in earlier}
+    part = _shared(config, StageSlice, stage=config.resolved(k), homes=homes)
+    return canonical(part.model_dump(mode="json"))
 
 
 def data_slice(config: PipelineConfig, k: int) -> str:
@@ -243,22 +233,22 @@ def tokenizer_slice(config: PipelineConfig) -> str:
     return canonical({"seed": config.seed, "vocab_size": config.model.vocab_size})
 
 
-def evaluation_slice(config: PipelineConfig, k: int) -> str:
-    """What the scores of checkpoint k depend on, besides checkpoint, data and code."""
-    top = {"seed", "scale", "evaluation", "precision", "threads", "deterministic"}
-    part = config.model_dump(mode="json", include=top)
-    stages = {
-        str(j): stage.model_dump(mode="json", include=EVALUATED_KEYS, exclude=EVALUATED_WITHOUT)
-        for j, stage in sorted(config.stages.items())
-        if j <= config.last_stage
-    }
-    return canonical({**part, "checkpoint": k, "stages": stages})
+def evaluation_slice(config: PipelineConfig) -> str:
+    """What the scores of any checkpoint depend on, besides checkpoint, data and code."""
+    homes = {j: HomeConfig.of(config.stages[j]) for j in range(config.last_stage + 1)}
+    return canonical(_shared(config, EvaluationSlice, homes=homes).model_dump(mode="json"))
 
 
 def report_slice(config: PipelineConfig) -> str:
     """What the report page depends on, besides the artifacts that it reads."""
     part = config.model_dump(mode="json", include={"seed", "scale", "report"})
     return canonical({**part, "stages": list(range(config.last_stage + 1))})
+
+
+def _shared(config: PipelineConfig, kind: type[Slice], **own: Any) -> Slice:
+    """A slice of `kind`: its own values, and those that it shares with the configuration."""
+    names = kind.model_fields.keys() - own.keys()
+    return kind(**own, **{name: getattr(config, name) for name in names})
 
 
 def _data_part(config: PipelineConfig, k: int, **keys: Any) -> dict[str, Any]:

@@ -1,0 +1,35 @@
+"""How checkpoints are evaluated: pydantic models, torch-free; nothing here can change a weight."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from cogment_pipe.stage_config import Count, HomeConfig, Rate, Strict
+
+
+class EvaluationConfig(Strict):
+    """How checkpoints are scored; editing it evaluates again and trains nothing."""
+
+    batch_size: Count = Field(100, description="items per forward pass")
+    items: int | None = Field(None, ge=1, description="test items of each task; none: all")
+    bootstrap: Count = Field(1000, description="resamples behind the 95% intervals")
+    examples: int = Field(4, ge=0, description="items per task kept with every refinement step")
+    max_new_tokens: Count = Field(64, description="longest generated answer")
+    halting: Literal["none", "threshold", "exact"] = Field(
+        "none", description="early exit of the headline scores; the others are reported beside it"
+    )
+    exact_threshold: Rate = Field(0.5, description="correctness probability that ends a row")
+
+
+class EvaluationSlice(Strict):
+    """All that the scores of any checkpoint depend on, besides checkpoint, data and code."""
+
+    seed: int
+    scale: str
+    homes: dict[int, HomeConfig]
+    evaluation: EvaluationConfig
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    threads: Count = 2
+    deterministic: bool = True

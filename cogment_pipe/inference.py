@@ -1,0 +1,105 @@
+"""Refinement in use: fixed depth or early exit, for grids and for prompts of text.
+
+Rows that have halted leave the batch, so that halting saves work and not only steps on paper.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from cogment_pipe.model.feed import GridFeed
+from cogment_pipe.model.memory import MemoryState
+from cogment_pipe.model.model import Cogment, StepOutput, select
+from cogment_pipe.stage_config import HomeConfig, StageConfig
+
+Halting = Literal["none", "threshold", "exact"]
+
+
+@dataclass
+class Refined:
+    """Answers of a batch of grids.
+
+    prediction: (B, L) symbols after each row's last step; steps: (B,) refinement steps used;
+    exact: (B,) probability that the row is right, by the model's own correctness logit;
+    by_step: (T, B, L) symbols after every step, only where early exit is off.
+    """
+
+    prediction: Tensor
+    steps: Tensor
+    exact: Tensor
+    by_step: Tensor | None
+
+
+class Stopper:
+    """Decides after each refinement step which rows stop; holds the sum of halting probabilities."""
+
+    def __init__(
+        self, rows: int, halting: Halting, threshold: float, exact_threshold: float
+    ) -> None:
+        self.halting, self.threshold, self.exact_threshold = halting, threshold, exact_threshold
+        self.spent = torch.zeros(rows)
+
+    def stops(self, rows: Tensor, output: StepOutput) -> Tensor:
+        """Which of the live `rows` (n,) stop now, (n,) bool."""
+        if self.halting == "none":
+            return torch.zeros(len(rows), dtype=torch.bool)
+        if self.halting == "exact":
+            return torch.sigmoid(output.exact).cpu() >= self.exact_threshold
+        self.spent[rows] += torch.sigmoid(output.halt).cpu()
+        return self.spent[rows] >= self.threshold
+
+
+@torch.no_grad()
+def refine(
+    model: Cogment,
+    feed: GridFeed,
+    home: StageConfig | HomeConfig,
+    *,
+    halting: Halting = "none",
+    exact_threshold: float = 0.5,
+    max_steps: int | None = None,
+    memory: MemoryState | None = None,
+) -> Refined:
+    """Solve a batch of grids by at most `max_steps` (default: the stage's) refinement steps."""
+    steps = max_steps or home.max_refinement_steps
+    batch, cells = feed.symbols.shape
+    unlabelled = GridFeed(
+        feed.stage,
+        feed.task,
+        feed.grid,
+        feed.symbols,
+        None,
+        feed.context,
+        feed.context_position,
+        feed.padded,
+        feed.context_padded,
+    )
+    encoded = model.prepare(unlabelled, home.memory, home.segment_steps, memory)
+    carry = model.start(encoded)
+    live = torch.arange(batch)
+    stopper = Stopper(batch, halting, home.act_threshold, exact_threshold)
+    prediction = torch.zeros(batch, cells, dtype=torch.int64)
+    used = torch.zeros(batch, dtype=torch.int64)
+    exact = torch.zeros(batch)
+    seen = []
+    for number in range(1, steps + 1):
+        carry = model.step(encoded, carry)
+        output = model.outputs(encoded, carry)
+        answer = output.logits.argmax(-1).view(len(live), cells).cpu()
+        prediction[live], used[live] = answer, number
+        exact[live] = torch.sigmoid(output.exact).float().cpu()
+        if halting == "none":
+            seen.append(answer)
+            continue
+        keep = (~stopper.stops(live, output)).nonzero().squeeze(1)
+        if not len(keep):
+            break
+        if len(keep) < len(live):
+            live = live[keep]
+            rows = keep.to(feed.symbols.device)
+            encoded, carry = select(encoded, rows), carry.select(rows)
+    return Refined(prediction, used, exact, torch.stack(seen) if seen else None)

@@ -1,0 +1,219 @@
+"""The parts of a block: normalisation, rotary positions, attention, SwiGLU, depthwise convolution.
+
+A block is post-norm, x <- norm(x + f(x)), because it is applied many times over: a pre-norm residual
+carried around a loop grows without bound. Blocks know nothing of states, steps or losses.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Tape:
+    """Keys and values of earlier positions, one entry per attention call, in the order of calls.
+
+    Every refinement step runs the same blocks again, so a position that is decoded later meets each
+    earlier position as it was at that very call.
+    """
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[Tensor, Tensor]] = []
+        self.position = 0
+
+    def rewind(self) -> None:
+        """Start over with the first call: before the next position."""
+        self.position = 0
+
+    def extend(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Append keys and values (B, heads, L, head_dim) of this call; returns all so far."""
+        if self.position == len(self.entries):
+            self.entries.append((k, v))
+        else:
+            before = self.entries[self.position]
+            k, v = torch.cat([before[0], k], 2), torch.cat([before[1], v], 2)
+            self.entries[self.position] = (k, v)
+        self.position += 1
+        return k, v
+
+
+@dataclass
+class Geometry:
+    """How the positions of one batch relate: what attention and convolution must know.
+
+    cos, sin: (1 or B, 1, L, head_dim / 2) rotary angles of the own positions.
+    mask: (B, 1, 1 or L, L + C) True where a key may be seen, or None where all keys may.
+    valid: (B, L, 1) 1.0 at real positions, or None where all are real.
+    grid: (H, W) with H * W = L on grids, None on text (no convolution there).
+    context: keys and values (B, heads, C, head_dim) of the demonstrations for each block, or None.
+    tape: keys and values of positions before these (decoding), or None.
+    """
+
+    cos: Tensor
+    sin: Tensor
+    mask: Tensor | None = None
+    valid: Tensor | None = None
+    grid: tuple[int, int] | None = None
+    context: list[tuple[Tensor, Tensor]] | None = None
+    tape: Tape | None = None
+
+
+def init_linear(layer: nn.Linear, gain: float = 1.0) -> nn.Linear:
+    """Truncated normal of standard deviation gain / sqrt(fan_in), cut at two of them."""
+    std = gain / math.sqrt(layer.in_features)
+    nn.init.trunc_normal_(layer.weight, std=std, a=-2 * std, b=2 * std)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def linear(fan_in: int, fan_out: int, gain: float = 1.0) -> nn.Linear:
+    """A linear map without bias, initialised by `init_linear`."""
+    return init_linear(nn.Linear(fan_in, fan_out, bias=False), gain)
+
+
+class RMSNorm(nn.Module):
+    """x / rms(x) * weight over the last dimension, in fp32 whatever autocast says."""
+
+    def __init__(self, width: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x.float(), self.weight.shape, self.weight, self.eps).to(x.dtype)
+
+
+def rope_1d(positions: Tensor, head_dim: int, base: float = 10_000.0) -> tuple[Tensor, Tensor]:
+    """Rotary angles (arXiv 2104.09864) of integer positions (..., L): cos, sin (..., L, head_dim / 2)."""
+    rates = base ** (-torch.arange(0, head_dim, 2, device=positions.device).float() / head_dim)
+    angles = positions.float().unsqueeze(-1) * rates
+    return angles.cos(), angles.sin()
+
+
+def rope_2d(
+    rows: Tensor, columns: Tensor, head_dim: int, base: float = 100.0
+) -> tuple[Tensor, Tensor]:
+    """Axial rotary angles: half of the pairs turn with the row, half with the column."""
+    cos_r, sin_r = rope_1d(rows, head_dim // 2, base)
+    cos_c, sin_c = rope_1d(columns, head_dim // 2, base)
+    return torch.cat([cos_r, cos_c], -1), torch.cat([sin_r, sin_c], -1)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn the pairs (x_i, x_{i + d/2}) of x (B, heads, L, d) by the given angles."""
+    a, b = x.chunk(2, dim=-1)
+    cos, sin = cos.to(x.dtype), sin.to(x.dtype)
+    return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
+
+
+class Attention(nn.Module):
+    """Multi-head attention with QK-norm and rotary positions; demonstrations join as extra keys."""
+
+    def __init__(self, d_model: int, n_heads: int) -> None:
+        super().__init__()
+        self.n_heads, self.head_dim = n_heads, d_model // n_heads
+        self.qkv = linear(d_model, 3 * d_model)
+        self.out = linear(d_model, d_model)
+        self.q_norm = RMSNorm(self.head_dim)
+        self.k_norm = RMSNorm(self.head_dim)
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.n_heads, self.head_dim)).transpose(1, 2)  # (B, heads, L, hd)
+
+    def keys_values(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values (B, heads, L, head_dim) of states that others will attend to."""
+        d = x.shape[-1]
+        k, v = F.linear(x, self.qkv.weight[d:]).chunk(2, dim=-1)
+        return rotate(self.k_norm(self._heads(k)), cos, sin), self._heads(v)
+
+    def forward(
+        self, x: Tensor, geo: Geometry, extra: tuple[Tensor, Tensor] | None = None
+    ) -> Tensor:
+        q, k, v = (self._heads(t) for t in self.qkv(x).chunk(3, dim=-1))
+        q = rotate(self.q_norm(q), geo.cos, geo.sin)
+        k = rotate(self.k_norm(k), geo.cos, geo.sin)
+        if geo.tape is not None:
+            k, v = geo.tape.extend(k, v)
+        if extra is not None:
+            k, v = torch.cat([k, extra[0].to(k.dtype)], 2), torch.cat([v, extra[1].to(v.dtype)], 2)
+        y = F.scaled_dot_product_attention(q, k, v.to(q.dtype), attn_mask=geo.mask)
+        return self.out(y.transpose(1, 2).flatten(2))  # (B, L, D)
+
+
+class SwiGLU(nn.Module):
+    """down(silu(gate(x)) * up(x)) (arXiv 2002.05202)."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.gate_up = linear(width, 2 * hidden)
+        self.down = linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, up = self.gate_up(x).chunk(2, dim=-1)
+        return self.down(F.silu(gate) * up)
+
+
+class DepthwiseConv(nn.Module):
+    """3x3 depthwise convolution over the cells of a grid."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        # from zero it would take hundreds of AdamW steps to reach a size that matters
+        self.weight = nn.Parameter(torch.randn(width, 1, 3, 3) / 3.0)
+
+    def forward(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
+        planes = x.transpose(1, 2).unflatten(-1, grid)  # (B, D, H, W)
+        mixed = F.conv2d(planes, self.weight.to(x.dtype), padding=1, groups=planes.shape[1])
+        return mixed.flatten(2).transpose(1, 2)
+
+
+class TokenMLP(nn.Module):
+    """Mixes a fixed number of cells by a SwiGLU over positions (MLP-Mixer, arXiv 2105.01601)."""
+
+    def __init__(self, cells: int, hidden: int) -> None:
+        super().__init__()
+        self.cells = cells
+        self.mix = SwiGLU(cells, hidden)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[1] != self.cells:
+            raise ValueError(
+                f"mixer token_mlp was built for {self.cells} cells and got {x.shape[1]}; "
+                "set model.mixer_cells to the grid's number of cells or use mixer attention"
+            )
+        return self.mix(x.transpose(1, 2)).transpose(1, 2)
+
+
+class Block(nn.Module):
+    """x <- norm(x + mixer(x) + conv(x)); x <- norm(x + SwiGLU(x))."""
+
+    def __init__(
+        self, d_model: int, n_heads: int, ffn_hidden: int, conv: bool, mixer_cells: int = 0
+    ) -> None:
+        super().__init__()
+        if mixer_cells:
+            # hidden width as in TRM's MLP variant: the tokens' SwiGLU is as wide as the channels'
+            self.mixer: nn.Module = TokenMLP(mixer_cells, ffn_hidden)
+        else:
+            self.mixer = Attention(d_model, n_heads)
+        self.conv = DepthwiseConv(d_model) if conv else None
+        self.ffn = SwiGLU(d_model, ffn_hidden)
+        self.mixer_norm = RMSNorm(d_model)
+        self.ffn_norm = RMSNorm(d_model)
+
+    def forward(
+        self, x: Tensor, geo: Geometry, extra: tuple[Tensor, Tensor] | None = None
+    ) -> Tensor:
+        if isinstance(self.mixer, TokenMLP):
+            mixed = self.mixer(x)
+        else:
+            mixed = self.mixer(x, geo, extra)
+        if self.conv is not None and geo.grid is not None:
+            mixed = mixed + self.conv(x if geo.valid is None else x * geo.valid, geo.grid)
+        x = self.mixer_norm(x + mixed)
+        return self.ffn_norm(x + self.ffn(x))

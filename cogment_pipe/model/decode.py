@@ -1,0 +1,154 @@
+"""Generation by prefix-LM: the prompt is refined once, each new token on top of its cache.
+
+Prompt states never depend on the answer, so the keys and values of every attention call of every
+refinement step are kept and a new token costs one position, not the whole sequence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cogment_pipe.model.blocks import Geometry, Tape, rope_1d
+from cogment_pipe.model.core import Carry
+from cogment_pipe.model.feed import TextFeed
+from cogment_pipe.model.memory import MemoryState
+from cogment_pipe.model.model import Cogment, Encoded
+from cogment_pipe.stage_config import HomeConfig, StageConfig
+
+END = 2
+
+
+@dataclass
+class Sampling:
+    """How a token is drawn: greedy at temperature 0, else from softmax(logits / temperature)."""
+
+    temperature: float = 0.0
+    generator: torch.Generator | None = None
+
+    def draw(self, logits: Tensor) -> Tensor:
+        """Next tokens (B,) from logits (B, vocab)."""
+        if self.temperature == 0.0:
+            return logits.argmax(-1)
+        share = torch.softmax(logits.float() / self.temperature, -1)
+        return torch.multinomial(share, 1, generator=self.generator).squeeze(1)
+
+
+@dataclass
+class Generated:
+    """Answers: tokens without the end token, refinement steps (B,), correctness probability (B,)."""
+
+    tokens: list[list[int]]
+    steps: Tensor
+    exact: Tensor
+
+
+@torch.no_grad()
+def generate(
+    model: Cogment,
+    feed: TextFeed,
+    home: StageConfig | HomeConfig,
+    *,
+    max_new: int,
+    halting: str = "none",
+    exact_threshold: float = 0.5,
+    sampling: Sampling | None = None,
+    memory: MemoryState | None = None,
+) -> Generated:
+    """Answer prompts; `feed` holds prompts alone (length == prompt_length).
+
+    How many refinement steps a row takes is decided on its prompt and holds for its answer.
+    """
+    sampling = sampling or Sampling()
+    prompts = TextFeed(
+        feed.stage,
+        feed.task,
+        feed.tokens,
+        feed.prompt_length,
+        feed.prompt_length,
+        None,
+        feed.segments,
+    )
+    encoded = model.prepare(prompts, home.memory, home.segment_steps, memory)
+    tape = Tape()
+    encoded.geo.tape = tape
+    y, steps, exact = _refine_prompt(model, encoded, home, halting, exact_threshold)
+    rows = torch.arange(len(y), device=y.device)
+    last = y[rows, feed.prompt_length - 1]  # (B, D): the position that predicts the first token
+    in_prompt = torch.arange(feed.tokens.shape[1], device=y.device) < feed.prompt_length.unsqueeze(
+        1
+    )
+    answers: list[list[int]] = [[] for _ in rows]
+    open_rows = torch.ones(len(rows), dtype=torch.bool, device=y.device)
+    mask = in_prompt
+    for number in range(max_new):
+        token = sampling.draw(model.text(last))
+        open_rows &= token != END
+        if not bool(open_rows.any()):
+            break
+        for row in open_rows.nonzero().squeeze(1).tolist():
+            answers[row].append(int(token[row]))
+        if number + 1 == max_new:
+            break
+        mask = torch.cat([mask, torch.ones_like(mask[:, :1])], 1)
+        place = feed.prompt_length.unsqueeze(1) + number  # (B, 1)
+        last = _refine_token(model, encoded, token, place, mask, steps, tape)
+    return Generated(answers, steps.cpu(), exact.cpu())
+
+
+def _refine_prompt(
+    model: Cogment,
+    encoded: Encoded,
+    home: StageConfig | HomeConfig,
+    halting: str,
+    exact_threshold: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Adapted answer states (B, P, D) at each row's own last step, those steps, correctness (B,)."""
+    carry = model.start(encoded)
+    batch = encoded.inject.shape[0]
+    device = encoded.inject.device
+    steps = torch.zeros(batch, dtype=torch.int64, device=device)
+    spent = torch.zeros(batch, device=device)
+    exact = torch.zeros(batch, device=device)
+    going = torch.ones(batch, dtype=torch.bool, device=device)
+    final = torch.zeros_like(encoded.inject)
+    for _ in range(home.max_refinement_steps):
+        carry = model.step(encoded, carry)
+        halt, right = model.core.stop_logits(carry.y, encoded.readable)
+        final = torch.where(going[:, None, None], carry.y, final)
+        exact = torch.where(going, torch.sigmoid(right), exact)
+        steps += going
+        spent += torch.sigmoid(halt)
+        if halting == "threshold":
+            going = going & (spent < home.act_threshold)
+        elif halting == "exact":
+            going = going & (torch.sigmoid(right) < exact_threshold)
+        if not bool(going.any()):
+            break
+    return model.adapters(final, encoded.feed.stage, "output"), steps, exact
+
+
+def _refine_token(
+    model: Cogment,
+    encoded: Encoded,
+    token: Tensor,
+    place: Tensor,
+    mask: Tensor,
+    steps: Tensor,
+    tape: Tape,
+) -> Tensor:
+    """Adapted answer state (B, D) of one new position, each row after its own number of steps."""
+    stage = encoded.feed.stage
+    cos, sin = rope_1d(place, model.core_head_dim)
+    geo = Geometry(cos[:, None], sin[:, None], mask[:, None, None], tape=tape)
+    inject = model.adapters(model.text.embed(token.unsqueeze(1)), stage, "input")
+    one = Encoded(encoded.feed, inject, geo, encoded.memory, None, None, None, steps)
+    carry: Carry = model.start(one)
+    tape.rewind()
+    final = torch.zeros_like(inject)
+    for number in range(1, int(steps.max()) + 1):
+        carry = model.step(one, carry)
+        final = torch.where((steps == number)[:, None, None], carry.y, final)
+    return model.adapters(final, stage, "output").squeeze(1)
