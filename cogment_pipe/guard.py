@@ -6,20 +6,49 @@ earlier: these functions are called while the Snakefile is parsed or in `onstart
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from cogment_pipe.atomic import write_bytes
 from cogment_pipe.errors import CogmentError
 from cogment_pipe.lock import FolderLock
-from cogment_pipe.provenance import MANIFEST, HashCache, read_manifest, verify_manifest
+from cogment_pipe.provenance import MANIFEST, read_manifest, sha256_file, verify_manifest
 
 SCALE_FILE = Path("results/.scale")
 CACHE_FILE = Path(".snakemake/cogment/verified.json")
 PREVIOUS = Path("results/.previous")
 SNAPSHOTS = Path("results/.snapshots")
+
+
+class HashCache:
+    """sha256 of files, computed again only where size or mtime moved since the last look."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path
+        self.known: dict[str, list[Any]] = {}
+        if path is not None and path.is_file():
+            try:
+                self.known = json.loads(path.read_text(encoding="utf-8"))
+            except ValueError:
+                self.known = {}  # a damaged cache costs time, never a wrong answer
+
+    def sha256(self, path: Path) -> str:
+        """Digest of `path`, from the cache where the file has not moved."""
+        stat = path.stat()
+        mark = [stat.st_size, stat.st_mtime_ns, stat.st_ino]
+        entry = self.known.get(str(path))
+        if not entry or entry[0] != mark:
+            entry = self.known[str(path)] = [mark, sha256_file(path)]
+        return entry[1]
+
+    def save(self) -> None:
+        """Keeps the cache for the next run."""
+        if self.path is not None:
+            write_bytes(self.path, json.dumps(self.known, sort_keys=True).encode())
 
 
 def kept_scale() -> str | None:
@@ -65,7 +94,7 @@ def refuse_damaged(folders: Iterable[Path]) -> None:
     """Stops where a folder that the run is going to read does not match its manifest."""
     cache = HashCache(CACHE_FILE)
     for folder in folders:
-        problems = verify_manifest(folder, cache)
+        problems = verify_manifest(folder, cache.sha256)
         if problems:
             raise CogmentError(
                 f"{problems[0]}; the run would read it, so nothing was started or changed. "
@@ -134,7 +163,7 @@ def remove_finished_snapshots(stages: Iterable[int]) -> list[int]:
     cache = HashCache(CACHE_FILE)
     for k in stages:
         folder = SNAPSHOTS / f"stage{k}"
-        if not folder.is_dir() or verify_manifest(Path(f"results/stage{k}"), cache):
+        if not folder.is_dir() or verify_manifest(Path(f"results/stage{k}"), cache.sha256):
             continue
         lock = FolderLock(folder)
         try:

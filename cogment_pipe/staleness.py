@@ -21,7 +21,7 @@ from cogment_pipe.provenance import (
     verify_manifest,
 )
 
-TRAINER = "cogment_pipe.trainer"
+TRAINING = "cogment_pipe.stage_run"
 MISSING = "(none)"
 
 
@@ -89,10 +89,10 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 def _changed_code(manifest: dict[str, Any]) -> Iterator[str]:
     recorded = manifest.get("modules")
     if recorded is None:
-        if manifest.get("source") != source_hash(TRAINER):
+        if manifest.get("source") != source_hash(TRAINING):
             yield "code of the trainer changed"
         return
-    now = module_hashes(TRAINER)
+    now = module_hashes(TRAINING)
     for name in sorted(recorded.keys() | now.keys()):
         if recorded.get(name) != now.get(name):
             change = "changed" if name in recorded and name in now else "came or went"
@@ -100,9 +100,12 @@ def _changed_code(manifest: dict[str, Any]) -> Iterator[str]:
 
 
 def _changed_inputs(manifest: dict[str, Any], results: Path) -> Iterator[str]:
-    for name, recorded in sorted(manifest.get("inputs", {}).items()):
-        path = Path(name) if Path(name).exists() else results / name
+    recorded = {f"{name}/{MANIFEST}": digest for name, digest in manifest["inputs"].items()}
+    if manifest.get("parent") and manifest["stage"]:
+        recorded[f"stage{manifest['stage'] - 1}/checkpoint.pt"] = manifest["parent"]
+    for name, digest in sorted(recorded.items()):
+        path = results / name
         if not path.is_file():
-            yield f"input {name} is not there"
-        elif sha256_file(path) != recorded:
-            yield f"input {name} changed"
+            yield f"input {path} is not there"
+        elif sha256_file(path) != digest:
+            yield f"input {path} changed"

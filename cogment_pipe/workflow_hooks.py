@@ -6,20 +6,17 @@ any other exception with its place in the Snakefile.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import time
 from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 from cogment_pipe import corpora, guard, snakemake_lock
-from cogment_pipe.atomic import write_bytes
 from cogment_pipe.config import STAGES, PipelineConfig, cuda_visible, load_config
 from cogment_pipe.errors import CogmentError
-from cogment_pipe.provenance import run_record
+from cogment_pipe.run_record import write_run_record
 
 
 def _one_line(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -70,7 +67,7 @@ def before_run(project: Path, config: PipelineConfig, dag: Any) -> None:
     guard.keep_scale(config.scale)
     for k in guard.keep_previous(training):
         say(f"stage {k}: the old results are kept in results/.previous/stage{k}")
-    _log_provenance(project)
+    write_run_record(project)
 
 
 @_one_line
@@ -91,10 +88,3 @@ def _point_jobs_here(project: Path) -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(path))
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     os.environ["COGMENT_PROJECT"] = str(project)
-
-
-def _log_provenance(project: Path) -> None:
-    moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-    record = {"started": moment, **run_record(project)}
-    path = Path("logs/provenance") / f"{moment}.{record['host']}.json"
-    write_bytes(path, (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())

@@ -45,11 +45,6 @@ def corpus_slice(wildcards):
     return configuration.corpus_slice(CONFIG, int(wildcards.k))
 
 
-def evaluation_slice(wildcards):
-    """What the scores of checkpoint k depend on."""
-    return configuration.evaluation_slice(CONFIG, int(wildcards.k))
-
-
 def corpus_files(wildcards):
     """Local files of the corpora that stage k reads; a missing corpus stops the run in onstart."""
     return [

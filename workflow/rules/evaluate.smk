@@ -22,7 +22,7 @@ rule evaluate_stage:
         runtime=CONFIG.runtime.minutes,
         device=CONFIG.runtime.device,
     params:
-        slice=evaluation_slice,
+        slice=configuration.evaluation_slice(CONFIG),
         data=expand("results/data/stage{j}", j=range(LAST + 1)),
         source=source_hash("cogment_pipe.evaluator"),
     message:

@@ -36,7 +36,7 @@ rule train_stage:
         slice=stage_slice,
         data=training_folders,
         init=init_option,
-        source=source_hash("cogment_pipe.trainer"),
+        source=source_hash("cogment_pipe.stage_run"),
     message:
         "Training stage {wildcards.k}"
     shell:
