@@ -40,12 +40,15 @@ class HashingFile:
         size = memoryview(data).nbytes
         if self._error is None:
             try:
-                self._raw.write(data)
+                self._put(data)
             except OSError as error:
                 self._error = error
         self._digest.update(data)
         self.bytes += size
         return size
+
+    def _put(self, data: bytes) -> None:
+        self._raw.write(data)
 
     def flush(self) -> None:
         """Nothing to do here: the writer of the whole file flushes once, at its end."""
@@ -83,7 +86,7 @@ def atomic_writer(path: Path) -> Iterator[HashingFile]:
         fsync_folder(path.parent)
     except OSError as error:
         _remove(tmp)
-        raise CogmentError(_explain(path, error)) from error
+        raise CogmentError(explain(f"write {path}", error)) from error
     except BaseException:
         _remove(tmp)
         raise
@@ -132,15 +135,16 @@ def fsync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def explain(task: str, error: OSError) -> str:
+    """One line: what could not be done ("write x"), why, and how to mend it."""
+    what = error.strerror or str(error) or type(error).__name__
+    if error.errno in _FULL:
+        return f"cannot {task}: {what}; free some space and run the same command again"
+    if error.errno in _REFUSED:
+        return f"cannot {task}: {what}; make its folder writable and run the same command again"
+    return f"cannot {task}: {what}; check the disk and run the same command again"
+
+
 def _remove(path: Path) -> None:
     with suppress(OSError):
         path.unlink()
-
-
-def _explain(path: Path, error: OSError) -> str:
-    what = error.strerror or str(error) or type(error).__name__
-    if error.errno in _FULL:
-        return f"cannot write {path}: {what}; free some space and run the same command again"
-    if error.errno in _REFUSED:
-        return f"cannot write {path}: {what}; make {path.parent} writable and run again"
-    return f"cannot write {path}: {what}; check the disk under {path.parent} and run again"

@@ -119,10 +119,12 @@ class FolderLock:
             CogmentError: another process took it (after this one was suspended for long), or it
                 was never acquired.
         """
-        if self._descriptor is None or not self._is_ours():
+        owner = read_owner(self.owner_file) if self._descriptor is not None else None
+        if owner is None or owner.get("token") != self._token:
+            who = f" but with {describe(owner)}" if owner else ""
             raise CogmentError(
-                f"the lock on {self.folder} is not ours (any more); nothing was written; look for "
-                "a second run of the same stage and run the same command again"
+                f"the lock on {self.folder} is not with this run{who}; nothing was written; look "
+                "for a second run of the same stage and run the same command again"
             )
 
     def __enter__(self) -> FolderLock:
@@ -252,8 +254,10 @@ def read_owner(path: Path) -> dict[str, Any] | None:
         return json.loads(path.read_text())
     except FileNotFoundError:
         return None
-    except (OSError, ValueError):
-        return {"host": "an unreadable owner file"}
+    except OSError as error:
+        return {"host": f"an unreadable owner ({path}: {error.strerror})"}
+    except ValueError:
+        return {"host": f"an unreadable owner ({path})"}
 
 
 def judge(owner: dict[str, Any], age: float, dead_after: float) -> Verdict:

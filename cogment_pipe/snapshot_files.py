@@ -48,12 +48,21 @@ class Record:
         return state_key(self.info["fingerprint"], self.info["environment"])
 
     def intact(self) -> bool:
-        """Whether the file is there and its bytes are those that the sidecar names."""
-        if self.info is None or not self.path.is_file():
+        """Whether the file is there and its bytes are those that the sidecar names.
+
+        Raises:
+            PermissionError: it may be, but this user cannot see.
+        """
+        if self.info is None:
             return False
-        if self.path.stat().st_size != self.info["bytes"]:
+        try:
+            if self.path.stat().st_size != self.info["bytes"]:
+                return False
+            return sha256_file(self.path) == self.info["sha256"]
+        except PermissionError:
+            raise
+        except OSError:  # gone, or on a bad sector
             return False
-        return sha256_file(self.path) == self.info["sha256"]
 
 
 def state_key(fingerprint: dict[str, Any], environment: dict[str, Any]) -> str:
@@ -62,7 +71,11 @@ def state_key(fingerprint: dict[str, Any], environment: dict[str, Any]) -> str:
 
 
 def list_records(folder: Path, kind: str = "step") -> list[Record]:
-    """Committed snapshots of a folder, newest first; reads sidecars, no snapshot."""
+    """Committed snapshots of a folder, newest first; reads sidecars, no snapshot.
+
+    Raises:
+        OSError: a sidecar cannot be read.
+    """
     records = []
     for sidecar in Path(folder).glob(f"{kind}-*.json"):
         match = _NAME.fullmatch(sidecar.name)
@@ -143,18 +156,18 @@ def drop_finished(folder: Path, stage_folder: Path) -> bool:
         finished snapshot is there, or an output does not have the manifest's sha256.
     """
     folder = Path(folder)
-    if not any(_is_finished(record) for record in list_records(folder)):
-        return False
-    if not outputs_verify(Path(stage_folder)):
-        return False
     try:
+        if not any(_is_finished(record) for record in list_records(folder)):
+            return False
+        if not outputs_verify(Path(stage_folder)):
+            return False
         with FolderLock(folder):
             for kind in ("best", "step"):
                 for record in reversed(list_records(folder, kind)):  # the finished one last
                     remove(record)
             remove_uncommitted(folder)
             return True
-    except CogmentError as error:
+    except (CogmentError, OSError) as error:
         _log.warning("keeping the snapshots: %s", error)
         return False
 
@@ -175,9 +188,11 @@ def _is_finished(record: Record) -> bool:
 
 
 def _read_sidecar(path: Path) -> dict[str, Any] | None:
+    """Content of a sidecar, None where it is damaged; an error of the disk is not damage."""
+    text = path.read_text(errors="replace")
     try:
-        info = json.loads(path.read_text())
+        info = json.loads(text)
         needed = ("sha256", "bytes", "step", "fingerprint", "environment", "finished")
         return info if all(key in info for key in needed) else None
-    except (OSError, ValueError, TypeError):
+    except (ValueError, TypeError):
         return None

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from cogment_pipe import checkpoint
-from cogment_pipe.atomic import canonical_json, write_json
+from cogment_pipe.atomic import canonical_json, explain, write_json
 from cogment_pipe.errors import CogmentError
 from cogment_pipe.lock import FolderLock
 from cogment_pipe.snapshot_files import (
@@ -109,13 +109,12 @@ class SnapshotStore:
             remove_uncommitted(self.folder)
             self._set_stale_aside()
             record = self._newest_intact("step")
-            if record is None or not self._environment_fits(record):
-                return None
+            if record is not None and not self._environment_fits(record):
+                record = self._newest_intact("step")
         except OSError as error:
-            raise CogmentError(
-                f"cannot use the snapshots in {self.folder}: {error.strerror or error}; "
-                "make the folder writable and run again"
-            ) from error
+            raise CogmentError(explain(f"use the snapshots in {self.folder}", error)) from error
+        if record is None:
+            return None
         self.bit_identical = self.bit_identical and record.info["bit_identical"]
         return self._read(record)
 
@@ -167,8 +166,9 @@ class SnapshotStore:
         marks: dict[str, Any],
     ) -> Path:
         self._lock.check()
-        path = unused_path(self.folder, kind, step)
         try:
+            path = unused_path(self.folder, kind, step)
+            self._damaged.discard(path)
             digest = checkpoint.save(path, tensors, meta)
             info = {
                 "step": step,
@@ -180,28 +180,33 @@ class SnapshotStore:
                 **marks,
             }
             write_json(path.with_suffix(".json"), info)
-        except (CogmentError, OSError) as error:
-            good = self._last_good()
-            raise CogmentError(f"{error}; {good}") from error
+        except CogmentError as error:
+            raise CogmentError(f"{error}; {self._last_good()}") from error
+        except OSError as error:
+            reason = explain(f"write a snapshot in {self.folder}", error)
+            raise CogmentError(f"{reason}; {self._last_good()}") from error
         return path
 
     def _last_good(self) -> str:
-        records = [r for r in list_records(self.folder) if r.info and r.path not in self._damaged]
+        try:
+            records = list_records(self.folder)
+        except OSError:
+            return "earlier snapshots were not touched"
+        records = [r for r in records if r.info is not None and r.path not in self._damaged]
         if not records:
             return "no snapshot was written so far"
         return f"the last good snapshot, of step {records[0].step}, is intact"
 
     def _prune(self, kind: str, keep: int) -> None:
         """Delete all but the newest; a snapshot found damaged never takes a good one's place."""
-        records = list_records(self.folder, kind)
-        good = [r for r in records if r.info is not None and r.path not in self._damaged]
-        kept = {record.sidecar for record in good[:keep]}
-        for record in records:
-            if record.sidecar not in kept:
-                try:
+        try:
+            records = list_records(self.folder, kind)
+            good = [r for r in records if r.info is not None and r.path not in self._damaged]
+            for record in records:
+                if record not in good[:keep]:
                     remove(record)
-                except OSError as error:
-                    _log.warning("cannot delete the old snapshot %s: %s", record.path, error)
+        except OSError as error:
+            _log.warning("cannot delete old snapshots in %s: %s", self.folder, error)
 
     def _set_stale_aside(self) -> None:
         records = list_records(self.folder, "step") + list_records(self.folder, "best")
@@ -216,9 +221,12 @@ class SnapshotStore:
                 ", ".join(str(target) for target in targets),
             )
         if not any(r.info for r in list_records(self.folder)):
-            key = state_key(self._fingerprint, self._environment)
-            if take_back(self.folder, key):
-                _log.warning("set-aside snapshots fit again: taken back from %s.stale", key)
+            self._take_back()
+
+    def _take_back(self) -> None:
+        key = state_key(self._fingerprint, self._environment)
+        if take_back(self.folder, key):
+            _log.warning("set-aside snapshots fit again: taken back from %s.stale", key)
 
     def _newest_intact(self, kind: str) -> Record | None:
         records = list_records(self.folder, kind)
@@ -232,7 +240,7 @@ class SnapshotStore:
         return None
 
     def _environment_fits(self, record: Record) -> bool:
-        """True: go on; False: start over, the snapshots were set aside."""
+        """True: go on from it; False: all were set aside, and those that fit taken back."""
         changes = differences(record.info["environment"], self._environment)
         if not changes:
             return True
@@ -247,6 +255,7 @@ class SnapshotStore:
             records = list_records(self.folder, "step") + list_records(self.folder, "best")
             targets = set_aside(self.folder, records)
             _log.warning("%s; starting over, set aside in %s", what, ", ".join(map(str, targets)))
+            self._take_back()
             return False
         raise CogmentError(
             f"{what}; go back to that, or decide with --config on_environment_change=continue "
