@@ -275,7 +275,7 @@ def _data_check(arguments: argparse.Namespace) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from cogment_pipe.stage_run import train_stage
+    from cogment_pipe.trainer import train_stage
 
     return train_stage(
         stage=arguments.stage,

@@ -21,7 +21,7 @@ from cogment_pipe.provenance import (
     verify_manifest,
 )
 
-TRAINING = "cogment_pipe.stage_run"
+TRAINING = "cogment_pipe.trainer"
 MISSING = "(none)"
 
 

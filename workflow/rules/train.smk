@@ -36,7 +36,7 @@ rule train_stage:
         slice=stage_slice,
         data=training_folders,
         init=init_option,
-        source=source_hash("cogment_pipe.stage_run"),
+        source=source_hash("cogment_pipe.trainer"),
     message:
         "Training stage {wildcards.k}"
     shell:

@@ -1,0 +1,40 @@
+# `make run` is all a newcomer needs: environment, all five stages, evaluation, report.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CORES ?= all
+ARGS ?=
+
+.PHONY: run test lint report clean distclean
+
+run: $(VENV)/.done
+	$(BIN)/snakemake --cores $(CORES) all results/stage4/ $(ARGS)
+
+# The page alone, from artifacts, whatever else is stale.
+report: $(VENV)/.done
+	$(BIN)/snakemake --cores 1 results/report/index.html -R report --allowed-rules report $(ARGS)
+
+test: lint
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.done
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint --config scale=tiny
+
+# Built anew when the lock file changes.
+$(VENV)/.done: requirements.lock
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python >= 3.11 is needed: make run PYTHON=python3.11')"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	touch $@
+
+# Logs, times and caches; results and snapshots stay.
+clean:
+	rm -rf logs benchmarks .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+# Results too, and the environment.
+distclean: clean
+	rm -rf results .snakemake $(VENV)

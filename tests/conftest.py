@@ -1,0 +1,28 @@
+"""Fixtures of the whole suite. Run it with `make test`, or `python -m pytest` in the environment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Before numpy or torch start: two cores, and sums in one order.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def project() -> Path:
+    """The folder of Snakefile and config.yaml."""
+    return PROJECT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real samples of the upstream corpora, beside the project; they are not part of it."""
+    folder = PROJECT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the corpora samples in ../shared/data are not there")
+    return folder
