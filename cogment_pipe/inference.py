@@ -24,12 +24,14 @@ class Refined:
     """Answers of a batch of grids.
 
     prediction: (B, L) symbols after each row's last step; steps: (B,) refinement steps used;
-    exact: (B,) probability that the row is right, by the model's own correctness logit;
+    halted_at: (B,) step at which the sum of halting probabilities reached the stage's threshold
+    (the last step where it never did); exact: (B,) probability that the row is right, by the model's own correctness logit;
     by_step: (T, B, L) symbols after every step, only where early exit is off.
     """
 
     prediction: Tensor
     steps: Tensor
+    halted_at: Tensor
     exact: Tensor
     by_step: Tensor | None
 
@@ -42,14 +44,16 @@ class Stopper:
     ) -> None:
         self.halting, self.threshold, self.exact_threshold = halting, threshold, exact_threshold
         self.spent = torch.zeros(rows)
+        self.halted_at = torch.zeros(rows, dtype=torch.int64)
 
     def stops(self, rows: Tensor, output: StepOutput) -> Tensor:
         """Which of the live `rows` (n,) stop now, (n,) bool."""
+        self.halted_at[rows] += self.spent[rows] < self.threshold
+        self.spent[rows] += torch.sigmoid(output.halt).float().cpu()
         if self.halting == "none":
             return torch.zeros(len(rows), dtype=torch.bool)
         if self.halting == "exact":
             return torch.sigmoid(output.exact).cpu() >= self.exact_threshold
-        self.spent[rows] += torch.sigmoid(output.halt).cpu()
         return self.spent[rows] >= self.threshold
 
 
@@ -92,14 +96,15 @@ def refine(
         answer = output.logits.argmax(-1).view(len(live), cells).cpu()
         prediction[live], used[live] = answer, number
         exact[live] = torch.sigmoid(output.exact).float().cpu()
+        stops = stopper.stops(live, output)
         if halting == "none":
             seen.append(answer)
             continue
-        keep = (~stopper.stops(live, output)).nonzero().squeeze(1)
+        keep = (~stops).nonzero().squeeze(1)
         if not len(keep):
             break
         if len(keep) < len(live):
             live = live[keep]
             rows = keep.to(feed.symbols.device)
             encoded, carry = select(encoded, rows), carry.select(rows)
-    return Refined(prediction, used, exact, torch.stack(seen) if seen else None)
+    return Refined(prediction, used, stopper.halted_at, exact, torch.stack(seen) if seen else None)

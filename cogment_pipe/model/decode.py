@@ -38,10 +38,15 @@ class Sampling:
 
 @dataclass
 class Generated:
-    """Answers: tokens without the end token, refinement steps (B,), correctness probability (B,)."""
+    """Answers of a batch of prompts.
+
+    tokens: without the end token; steps: (B,) refinement steps used; halted_at: (B,) step at which
+    halting by threshold would have stopped; exact: (B,) probability of being right, by the model.
+    """
 
     tokens: list[list[int]]
     steps: Tensor
+    halted_at: Tensor
     exact: Tensor
 
 
@@ -74,7 +79,7 @@ def generate(
     encoded = model.prepare(prompts, home.memory, home.segment_steps, memory)
     tape = Tape()
     encoded.geo.tape = tape
-    y, steps, exact = _refine_prompt(model, encoded, home, halting, exact_threshold)
+    y, steps, halted_at, exact = _refine_prompt(model, encoded, home, halting, exact_threshold)
     rows = torch.arange(len(y), device=y.device)
     last = y[rows, feed.prompt_length - 1]  # (B, D): the position that predicts the first token
     in_prompt = torch.arange(feed.tokens.shape[1], device=y.device) < feed.prompt_length.unsqueeze(
@@ -95,7 +100,7 @@ def generate(
         mask = torch.cat([mask, torch.ones_like(mask[:, :1])], 1)
         place = feed.prompt_length.unsqueeze(1) + number  # (B, 1)
         last = _refine_token(model, encoded, token, place, mask, steps, tape)
-    return Generated(answers, steps.cpu(), exact.cpu())
+    return Generated(answers, steps.cpu(), halted_at.cpu(), exact.cpu())
 
 
 def _refine_prompt(
@@ -104,12 +109,14 @@ def _refine_prompt(
     home: StageConfig | HomeConfig,
     halting: str,
     exact_threshold: float,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Adapted answer states (B, P, D) at each row's own last step, those steps, correctness (B,)."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Adapted answer states (B, P, D) at each row's last step, that step, where the threshold
+    would have stopped, and the correctness probability, each (B,)."""
     carry = model.start(encoded)
     batch = encoded.inject.shape[0]
     device = encoded.inject.device
     steps = torch.zeros(batch, dtype=torch.int64, device=device)
+    halted_at = torch.zeros_like(steps)
     spent = torch.zeros(batch, device=device)
     exact = torch.zeros(batch, device=device)
     going = torch.ones(batch, dtype=torch.bool, device=device)
@@ -120,6 +127,7 @@ def _refine_prompt(
         final = torch.where(going[:, None, None], carry.y, final)
         exact = torch.where(going, torch.sigmoid(right), exact)
         steps += going
+        halted_at += spent < home.act_threshold
         spent += torch.sigmoid(halt)
         if halting == "threshold":
             going = going & (spent < home.act_threshold)
@@ -127,7 +135,7 @@ def _refine_prompt(
             going = going & (torch.sigmoid(right) < exact_threshold)
         if not bool(going.any()):
             break
-    return model.adapters(final, encoded.feed.stage, "output"), steps, exact
+    return model.adapters(final, encoded.feed.stage, "output"), steps, halted_at, exact
 
 
 def _refine_token(

@@ -158,7 +158,9 @@ class Cogment(nn.Module):
         real = place < length.unsqueeze(1)
         # prefix-LM: the prompt sees the prompt, an answer token also the answer before it
         allowed = in_prompt[:, None, :] | (place[None, :] <= place[:, None])[None]
-        mask = (allowed & real[:, None, :])[:, None]  # (B, 1, L, L)
+        # each position sees itself: a row without any key would give NaN, even on padding
+        own = torch.eye(width, dtype=torch.bool, device=tokens.device)
+        mask = ((allowed & real[:, None, :]) | own)[:, None]  # (B, 1, L, L)
         geo = Geometry(cos[None, None], sin[None, None], mask)
         inject = self.adapters(self.text.embed(tokens), feed.stage, "input")
         readable = in_prompt.unsqueeze(-1).to(inject.dtype)

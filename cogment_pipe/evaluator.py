@@ -1,0 +1,254 @@
+"""One checkpoint on the test sets of all stages: the only reader of the test splits.
+
+Answers come from the averaged weights, text is generated (never teacher-forced), every figure has
+its bootstrap interval, and the memory and the halting are put to the proof by controls.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cogment_pipe import checkpoint as checkpoint_file
+from cogment_pipe import scoring
+from cogment_pipe.answers import TaskAnswers, answer_task
+from cogment_pipe.atomic import write_bytes, write_json
+from cogment_pipe.data.dataset import load_stage
+from cogment_pipe.data.tokenizer import load_tokenizer
+from cogment_pipe.determinism import set_determinism
+from cogment_pipe.errors import CogmentError
+from cogment_pipe.evaluation_config import EvaluationSlice
+from cogment_pipe.halting_report import by_difficulty, halting_quality
+from cogment_pipe.model.model import Cogment
+from cogment_pipe.provenance import MANIFEST
+from cogment_pipe.scoring.bootstrap import interval
+from cogment_pipe.signals import StopFlag
+from cogment_pipe.stage_config import HomeConfig, ModelConfig
+from cogment_pipe.stage_trainer import load_weights
+from cogment_pipe.trainer import INTERRUPTED, pick_device, pick_precision, stage_of
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Evaluation:
+    """What every task of an evaluation shares."""
+
+    model: Cogment
+    slice: EvaluationSlice
+    device: torch.device
+    precision: str
+    tokenizer: object | None
+    stop: StopFlag
+
+
+class Interrupted(Exception):
+    """Somebody asked to stop; an evaluation has nothing to save but time."""
+
+
+def evaluate_stage(
+    *,
+    stage: int,
+    slice: dict | str,
+    checkpoint: Path,
+    data: list[Path],
+    out: Path,
+    device: str = "auto",
+) -> int:
+    """Score checkpoint `stage` on the test set of each data folder; 0, or 75 when interrupted."""
+    content = json.loads(slice) if isinstance(slice, str) else slice
+    parsed = EvaluationSlice.model_validate(content)
+    set_determinism(parsed.threads, parsed.deterministic)
+    target = pick_device(device)
+    model = load_model(Path(checkpoint)).to(target)
+    folders = {stage_of(Path(folder)): Path(folder) for folder in data}
+    text = next(
+        (p for p in (f.parent / "tokenizer.json" for f in folders.values()) if p.exists()), None
+    )
+    tokenizer = None if text is None else load_tokenizer(text)
+    results: dict[str, object] = {}
+    lines: list[dict] = []
+    with StopFlag() as stop:
+        precision = pick_precision(parsed.precision, target)
+        evaluation = Evaluation(model, parsed, target, precision, tokenizer, stop)
+        try:
+            for j, folder in sorted(folders.items()):
+                results[str(j)] = evaluate_data(evaluation, j, folder, lines)
+        except Interrupted:
+            log.warning("stopped on request; nothing was written, run it again")
+            return INTERRUPTED
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    text_lines = "".join(
+        json.dumps(line, sort_keys=True, ensure_ascii=False) + "\n" for line in lines
+    )
+    write_bytes(out / "predictions.jsonl", text_lines.encode())
+    top = {"checkpoint": stage, "scale": parsed.scale, "seed": parsed.seed, "stages": results}
+    write_json(out / "metrics.json", top)
+    return 0
+
+
+def load_model(path: Path) -> Cogment:
+    """The model of a checkpoint with its averaged weights."""
+    tensors, meta = checkpoint_file.load(path)
+    try:
+        config = ModelConfig.model_validate(meta["lineage"]["slice"]["model"])
+    except KeyError as error:
+        raise CogmentError(f"checkpoint {path} does not say which model it is of") from error
+    model = Cogment(config)
+    average = {
+        n.removeprefix("average/"): t for n, t in tensors.items() if n.startswith("average/")
+    }
+    try:
+        load_weights(model, average)
+    except ValueError as error:
+        raise CogmentError(f"checkpoint {path}: {error}") from error
+    return model.eval()
+
+
+def evaluate_data(run: Evaluation, stage: int, folder: Path, lines: list[dict]) -> dict:
+    """All tasks of one stage: their figures, and a line for each prediction into `lines`."""
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    home = run.slice.homes[stage]
+    tasks = {}
+    for name, task in load_stage(folder, "test").items():
+        baselines = manifest["tasks"][name].get("baselines", {})
+        tasks[name] = evaluate_task(run, stage, name, task, home, lines) | {"baselines": baselines}
+        value = tasks[name]["value"]
+        log.info("stage %d %s: %s %.3f", stage, name, tasks[name]["metric"], value)
+    return {"score": _digits(np.mean([t["value"] for t in tasks.values()])), "tasks": tasks}
+
+
+def evaluate_task(
+    run: Evaluation, stage: int, name: str, task: object, home: HomeConfig, lines: list[dict]
+) -> dict:
+    """Figures of one task's test set."""
+    settings = run.slice.evaluation
+    count = min(len(task), settings.items or len(task))
+    golds = [task.gold(i) for i in range(count)]
+    answers = _answers(run, stage, task, home, count)
+    items = [
+        scoring.per_item(task.metric, p, g) for p, g in zip(answers.values, golds, strict=True)
+    ]
+    figures = scoring.score(task.metric, answers.values, golds)
+    primary = scoring.primary(task.metric)
+    low, high = interval(
+        items,
+        seed=run.slice.seed,
+        purpose=f"{stage}/{name}",
+        resamples=settings.bootstrap,
+        groups=[g["task"] for g in golds] if "task" in golds[0] else None,
+    )
+    difficulty = None if task.difficulty is None else np.asarray(task.difficulty[:count])
+    found = {
+        "metric": primary,
+        "value": _digits(figures[primary]),
+        "low": _digits(low),
+        "high": _digits(high),
+        "n": count,
+        "metrics": {key: _digits(value) for key, value in sorted(figures.items())},
+        "mean_steps": _digits(answers.steps.mean()),
+        "by_step": _by_step(answers, task.metric, golds),
+        "halting": halting_quality(answers.exact, np.asarray(items)),
+        "by_difficulty": by_difficulty(difficulty, items, answers.threshold_steps),
+        "controls": _controls(run, stage, task, home, count, golds, answers),
+        "memory": answers.memory,
+    }
+    lines += _prediction_lines(stage, name, task, answers, golds, items, settings.examples)
+    return found
+
+
+def _answers(
+    run: Evaluation, stage: int, task: object, home: HomeConfig, count: int, **options: object
+) -> TaskAnswers:
+    return answer_task(
+        run.model,
+        task,
+        home,
+        stage,
+        count,
+        settings=run.slice.evaluation,
+        device=run.device,
+        precision=run.precision,
+        tokenizer=run.tokenizer,
+        stop=lambda: _stop(run.stop),
+        **options,
+    )
+
+
+def _stop(flag: StopFlag) -> None:
+    if flag.requested:
+        raise Interrupted
+
+
+def _controls(
+    run: Evaluation,
+    stage: int,
+    task: object,
+    home: HomeConfig,
+    count: int,
+    golds: list[dict],
+    answers: TaskAnswers,
+) -> dict[str, float]:
+    """The same items with a part taken away: early exits, and memory that cannot help."""
+
+    def value(**options: object) -> tuple[float, float]:
+        other = _answers(run, stage, task, home, count, **options)
+        figures = scoring.score(task.metric, other.values, golds)
+        return figures[scoring.primary(task.metric)], float(other.steps.mean())
+
+    found: dict[str, float] = {}
+    if task.kind == "grid" and home.max_refinement_steps > 1:
+        for halting in ("threshold", "exact"):
+            found[f"halting_{halting}"], found[f"halting_{halting}_steps"] = value(halting=halting)
+    if answers.segmented:
+        for mode in ("zeroed", "swapped", "unwritten"):
+            found[f"memory_{mode}"], _ = value(memory_mode=mode)
+    return {key: _digits(number) for key, number in sorted(found.items())}
+
+
+def _by_step(answers: TaskAnswers, metric: str, golds: list[dict]) -> list[float]:
+    """The primary figure after each refinement step; empty where only the last is known."""
+    return [
+        _digits(scoring.score(metric, values, golds)[scoring.primary(metric)])
+        for values in answers.by_step
+    ]
+
+
+def _prediction_lines(
+    stage: int,
+    name: str,
+    task: object,
+    answers: TaskAnswers,
+    golds: list[dict],
+    items: list[float],
+    examples: int,
+) -> list[dict]:
+    lines = []
+    for i, gold in enumerate(golds):
+        line = {
+            "stage": stage,
+            "task": name,
+            "item": i,
+            "gold": gold.get("target", gold.get("answers")),
+            "prediction": answers.values[i],
+            "correct": bool(items[i] >= 1.0),
+            "steps": int(answers.steps[i]),
+            "difficulty": None if task.difficulty is None else _digits(task.difficulty[i]),
+        }
+        if i < examples:
+            line["input"] = gold.get("input", gold.get("question"))
+            line["by_step"] = [values[i] for values in answers.by_step]
+            line["halted_at"] = int(answers.threshold_steps[i])
+        lines.append(line)
+    return lines
+
+
+def _digits(value: float) -> float:
+    """Six significant digits: what a reader needs, and no noise of the last bit."""
+    return float(f"{float(value):.6g}")
