@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from cogment_pipe.data.generators.dice import Dice
-from cogment_pipe.data.generators.listops import shuffled_order
-from cogment_pipe.data.generators.sudoku import allowed_moves
+from cogment_pipe.data.generators.listops_tree import shuffled_order
 from cogment_pipe.data.generators.sudoku_group import random_moves
+from cogment_pipe.data.generators.sudoku_small import allowed_moves
 from cogment_pipe.data.symbols import DIGIT0, N_SYMBOLS, PAD
 
 DIHEDRAL = {
@@ -24,6 +24,7 @@ DIHEDRAL = {
     "flip_h": (4,),
     "flip_v": (6,),
     "symmetry": tuple(range(8)),
+    "dihedral": tuple(range(8)),
 }
 Moves = tuple[np.ndarray, np.ndarray]  # (B, H*W) cells, (B, 64) symbols
 
@@ -93,12 +94,16 @@ def _same_symbols(n: int) -> np.ndarray:
 
 def sudoku_draw(side: int, split: str, types: tuple[str, ...]) -> Callable | None:
     """Symmetries that cannot turn a training grid into one of another split."""
-    if "symmetry" not in types or split == "grid":
+    moved = split != "grid" and bool({"symmetry", "permute_bands"} & set(types))
+    renamed = split != "grid" and bool({"symmetry", "relabel_digits"} & set(types))
+    if not moved and not renamed:
         return None
 
     def draw(rng: np.random.Generator, inputs: np.ndarray) -> Moves:
         n = len(inputs)
-        if side == 4:
+        if not moved:
+            cells = np.tile(np.arange(side * side), (n, 1))
+        elif side == 4:
             moves = allowed_moves(split)
             cells = moves[rng.integers(len(moves), size=n)]
         elif split == "class":
@@ -106,9 +111,9 @@ def sudoku_draw(side: int, split: str, types: tuple[str, ...]) -> Callable | Non
         else:
             cells = np.tile(np.arange(side * side), (n, 1))
         symbols = _same_symbols(n)
-        symbols[:, DIGIT0 + 1 : DIGIT0 + 1 + side] = (
-            np.argsort(rng.random((n, side)), axis=1) + DIGIT0 + 1
-        )
+        if renamed:
+            names = np.argsort(rng.random((n, side)), axis=1)
+            symbols[:, DIGIT0 + 1 : DIGIT0 + 1 + side] = names + DIGIT0 + 1
         return cells, symbols
 
     return draw

@@ -9,39 +9,88 @@ import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 from cogment_pipe.data.batch import TASK_IDS
-from cogment_pipe.data.generators import SPLITS, Draws, GridSplit, parse_params
+from cogment_pipe.data.generators import SPLITS, Draws, GridSplit, Params, parse_params
 from cogment_pipe.data.manifest import NAME, augmentation_entry, write_manifest
 from cogment_pipe.data.splits import refuse_leaks, task_leaks
 from cogment_pipe.data.storage import write_array
 from cogment_pipe.errors import CogmentError
 
+PROJECT = Path(__file__).resolve().parents[2]
+
 
 @dataclass(frozen=True)
-class Generator:
-    """Where a grid task is made and what the rest of the pipeline must know about it."""
+class Kind:
+    """Where a grid task comes from and what the rest of the pipeline must know about it."""
 
     module: str
-    params: str
+    params: str = ""
     metric: str = "grid_exact"
     augmenter: str | None = None
-    layout: str = "grid"
+    task: str = ""  # name in TASK_IDS, where it differs
 
-    def load(self) -> ModuleType:
-        """The module that makes the task."""
-        return importlib.import_module(f"cogment_pipe.data.{self.module}")
+    def load(self, name: str) -> Any:
+        """One name of the module that makes the task."""
+        return getattr(importlib.import_module(f"cogment_pipe.data.{self.module}"), name)
 
 
 GENERATORS = {
-    "linear_map": Generator("generators.linear_map", "LinearMapParams"),
-    "sequence": Generator("generators.sequence", "SequenceParams"),
-    "toy_maze": Generator("generators.maze", "ToyMazeParams", "maze", "dihedral"),
-    "maze": Generator("generators.maze", "MazeParams", "maze", "dihedral"),
-    "sudoku": Generator("generators.sudoku", "SudokuParams", "grid_exact", "sudoku"),
-    "listops": Generator("generators.listops", "ListOpsParams", "listops", "listops"),
+    "linear_map": Kind("generators.linear_map", "LinearMapParams"),
+    "sequence": Kind("generators.sequence", "SequenceParams"),
+    "toy_maze": Kind("generators.maze", "ToyMazeParams", "maze", "dihedral"),
+    "maze": Kind("generators.maze", "MazeParams", "maze", "dihedral"),
+    "sudoku": Kind("generators.sudoku", "SudokuParams", "grid_exact", "sudoku"),
+    "listops": Kind("generators.listops", "ListOpsParams", "listops", "listops"),
 }
+FILES = {
+    "sudoku_extreme": Kind("loaders.sudoku_csv", "", "grid_exact", "sudoku", "sudoku"),
+    "maze_hard": Kind("loaders.maze_csv", "", "maze", "dihedral", "maze"),
+    "listops": Kind("loaders.listops_tsv", "", "listops", "listops"),
+    "grids": Kind("loaders.own_grids", "OwnGridParams"),
+}
+ARC = {
+    "arc": Kind("arc_prepare", "ArcParams", "arc"),
+    "arc_like": Kind("arc_prepare", "ArcLikeParams"),
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One task of one stage, on its way to disk."""
+
+    stage: int
+    name: str
+    task: dict  # TaskConfig or CorpusTask
+    slice: dict
+    out: Path
+
+    @property
+    def draws(self) -> Draws:
+        """The task's random streams."""
+        return Draws(int(self.slice["seed"]), self.stage, self.name)
+
+    @property
+    def sequence_length(self) -> int:
+        """Most cells of an item."""
+        return int(self.slice["stage"]["sequence_length"])
+
+    @property
+    def corpus(self) -> dict | None:
+        """The files that the task names, or None for a built-in one."""
+        name = self.task.get("corpus")
+        if name is None:
+            return None
+        source = self.slice.get("corpora", {}).get(name)
+        if not source or "path" not in source:
+            raise CogmentError(f"corpora.{name}: no path is configured; set it in config.yaml")
+        return source
+
+    def params(self, kind: Kind) -> Params:
+        """The task's checked parameters."""
+        model = kind.load(kind.params) if kind.params else Params
+        return parse_params(model, self.task.get("params", {}), stage=self.stage, task=self.name)
 
 
 def prepare_stage(
@@ -61,15 +110,15 @@ def prepare_stage(
     tasks: dict[str, dict] = {}
     leaks: dict[str, int] = {}
     for name, task in stage_tasks(slice["stage"]):
-        kind = task.get("generator") or task["corpus"]
-        if kind in GENERATORS:
-            tasks[name] = prepare_grid(stage, name, task, slice, out)
+        made = prepare_grid(Job(stage, name, task, slice, out))
+        if made is not None:
+            tasks[name] = made
             leaks |= task_leaks(out, name)
         else:
             from cogment_pipe.data.text_dataset import prepare_text
 
             tasks[name] = prepare_text(name, task, slice, corpus, tokenizer, out)
-            leaks |= tasks[name].pop("leaks", {})
+            leaks |= {f"{name}: {k}": n for k, n in tasks[name].pop("leaks", {}).items()}
     refuse_leaks(stage, leaks)
     write_manifest(out, stage, tasks, leaks, augmentation_entry(slice["stage"]))
 
@@ -79,48 +128,103 @@ def stage_tasks(stage: dict) -> Iterator[tuple[str, dict]]:
     return iter(stage["corpora" if stage.get("source") == "corpora" else "tasks"].items())
 
 
-def prepare_grid(stage: int, name: str, task: dict, slice: dict, out: Path) -> dict:
-    """Generate one grid task, write its arrays, return its manifest entry."""
-    kind = task["generator"]
-    made = GENERATORS[kind]
-    module = made.load()
-    params = parse_params(
-        getattr(module, made.params), task.get("params", {}), stage=stage, task=name
-    )
-    counts = {split: int(task[split]) for split in SPLITS}
-    draws = Draws(int(slice["seed"]), stage, name)
-    splits = module.generate(params, counts, draws)
-    for split, items in splits.items():
-        write_split(out, name, split, items)
-    notes = module.notes(params) if hasattr(module, "notes") else {}
+def prepare_grid(job: Job) -> dict | None:
+    """Write one grid task's arrays and return its manifest entry; None when it is a text task."""
+    asked = job.task.get("generator") or job.task["corpus"]
+    if job.task.get("corpus") and (job.corpus or {}).get("kind") == "grids":
+        asked = "grids"
+    if asked in ARC:
+        return _entry(job, asked, ARC[asked], _arc(job, asked))
+    if asked in FILES and (job.task.get("corpus") or asked == "grids"):
+        return _entry(job, asked, FILES[asked], _files(job, asked))
+    if asked in GENERATORS:
+        return _entry(job, asked, GENERATORS[asked], _generated(job, GENERATORS[asked]))
+    return None
+
+
+def _entry(job: Job, asked: str, kind: Kind, made: dict) -> dict:
+    """Manifest entry of a task; `made` says what came out."""
+    origin = "corpus" if job.task.get("corpus") else "generator"
     return {
-        "generator": kind,
+        origin: job.task.get(origin),
         "kind": "grid",
-        "layout": made.layout,
-        "task_id": TASK_IDS[kind],
-        "weight": float(task.get("weight", 1.0)),
-        "batch_size": task.get("batch_size"),
-        "metric": made.metric,
-        "augmenter": augmenter_spec(made.augmenter, params),
-        "params": params.model_dump(mode="json"),
-        "splits": {
-            s: {"items": len(items), "dropped": items.dropped} for s, items in splits.items()
-        },
-        "sources": [],
-        **notes,
+        "layout": "arc" if asked in ARC else "grid",
+        "task_id": TASK_IDS[kind.task or asked],
+        "weight": float(job.task.get("weight", 1.0)),
+        "batch_size": job.task.get("batch_size"),
+        "metric": kind.metric,
+        "params": job.params(kind).model_dump(mode="json", exclude={"path"}),
+        **made,
     }
 
 
-def augmenter_spec(kind: str | None, params: object) -> dict | None:
+def _generated(job: Job, kind: Kind) -> dict:
+    params = job.params(kind)
+    counts = {split: int(job.task[split]) for split in SPLITS}
+    splits = kind.load("generate")(params, counts, job.draws)
+    cells = splits["train"].inputs[0].size
+    if cells > job.sequence_length:
+        raise CogmentError(
+            f"stages.{job.stage}.tasks.{job.name}: items of {cells} cells exceed "
+            f"sequence_length {job.sequence_length}; make them smaller or it larger"
+        )
+    notes = kind.load("notes")(params) if kind.augmenter == "sudoku" else {}
+    split = getattr(params, "split", None)
+    return {**_write(job, splits), "augmenter": augmenter_spec(kind, split), "sources": [], **notes}
+
+
+def _files(job: Job, asked: str) -> dict:
+    """Splits of a task that is read from files."""
+    kind = FILES[asked]
+    params = job.params(kind)
+    corpus = job.corpus
+    if corpus is None:
+        if not getattr(params, "path", None):
+            where = f"stages.{job.stage}.tasks.{job.name}.params.path"
+            raise CogmentError(f"{where}: missing; name the .npz or .csv file")
+        corpus = {"path": PROJECT / params.path}
+    wanted = {split: job.task.get(split) for split in SPLITS}
+    extra = {"listops": (job.sequence_length,), "grids": (params,)}.get(asked, ())
+    loaded = kind.load("load")(corpus, wanted, job.draws, *extra)
+    cells = loaded.splits["train"].inputs[0].size
+    if cells > job.sequence_length:
+        raise CogmentError(
+            f"stages.{job.stage}, task {job.name}: the files' items have {cells} cells, more than "
+            f"sequence_length {job.sequence_length}; raise it"
+        )
+    return {
+        **_write(job, loaded.splits),
+        "augmenter": augmenter_spec(kind, "class"),
+        "sources": loaded.sources,
+        "dropped": loaded.dropped,
+        **kind.load("NOTES"),
+    }
+
+
+def _arc(job: Job, asked: str) -> dict:
+    prepare = ARC[asked].load(f"prepare_{asked}")
+    params = job.params(ARC[asked])
+    corpus = () if asked == "arc_like" else (job.corpus,)
+    return prepare(job.name, params, {**job.task, "stage": job.stage}, job.slice, job.out, *corpus)
+
+
+def augmenter_spec(kind: Kind, split: str | None) -> dict | None:
     """What `augment.make_augmenter` needs to know about a task."""
-    if kind == "sudoku":
-        return {"kind": kind, "split": params.split}
-    return {"kind": kind} if kind else None
+    if kind.augmenter == "sudoku":
+        return {"kind": "sudoku", "split": split}
+    return {"kind": kind.augmenter} if kind.augmenter else None
 
 
-def write_split(out: Path, name: str, split: str, items: GridSplit) -> None:
-    """Write one split's arrays."""
-    if not len(items):
-        raise CogmentError(f"task {name}: split {split} is empty; give it more items")
-    for what in ("inputs", "targets", "difficulty", "item", "group"):
-        write_array(out / f"{name}.{split}.{what}.npy", getattr(items, what))
+def _write(job: Job, splits: dict[str, GridSplit]) -> dict:
+    """Write every split's arrays; returns the manifest's counts."""
+    for split, items in splits.items():
+        if not len(items):
+            raise CogmentError(f"task {job.name}: split {split} is empty; give it more items")
+        for what in ("inputs", "targets", "difficulty", "item", "group"):
+            write_array(job.out / f"{job.name}.{split}.{what}.npy", getattr(items, what))
+    return {
+        "splits": {
+            split: {"items": len(items), "dropped": items.dropped}
+            for split, items in splits.items()
+        }
+    }

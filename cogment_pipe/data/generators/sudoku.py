@@ -8,7 +8,6 @@ cell first, smaller boards (where that never fails) plain, in reading order.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -23,7 +22,8 @@ from cogment_pipe.data.generators import (
     hash_rows,
     split_of,
 )
-from cogment_pipe.data.generators.sudoku_group import class_hash, geometry, orbit_hash
+from cogment_pipe.data.generators.sudoku_group import Split, group_hash
+from cogment_pipe.data.generators.sudoku_small import SHARES, all_4x4, split_4x4
 from cogment_pipe.data.generators.sudoku_solver import (
     candidates,
     plain_backtracks,
@@ -33,11 +33,7 @@ from cogment_pipe.data.generators.sudoku_solver import (
 from cogment_pipe.data.symbols import BLANK, DIGIT0
 
 BLOCK = 256
-GRIDS_OF_4X4 = 288
-SHARES = (0.6, 0.2, 0.2)
 DEFAULT_GIVENS = {4: (5, 8), 6: (10, 16), 9: (26, 36)}
-
-Split = Literal["class", "orbit", "grid"]
 
 
 class SudokuParams(Params):
@@ -86,56 +82,6 @@ def notes(params: SudokuParams) -> dict:
             "of train keeps to symmetries that map train orbits on train orbits"
         )
     return told
-
-
-def group_hash(grids: np.ndarray, split: Split) -> np.ndarray:
-    """(N, cells) solved grids -> (N,) uint64 hash of what two splits never share."""
-    return {"class": class_hash, "orbit": orbit_hash, "grid": hash_rows}[split](grids)
-
-
-@lru_cache(maxsize=1)
-def all_4x4() -> np.ndarray:
-    """(288, 16) uint8: every solved 4x4 grid, sorted."""
-    rows: set[bytes] = set()
-    rng = np.random.Generator(np.random.PCG64(4))
-    while len(rows) < GRIDS_OF_4X4:
-        rows |= {grid.tobytes() for grid in random_solutions(4, 1024, rng)}
-    return np.array([list(row) for row in sorted(rows)], dtype=np.uint8)
-
-
-@lru_cache(maxsize=4)
-def split_4x4(split: Split) -> tuple[np.ndarray, np.ndarray]:
-    """The 4x4 grids' groups and splits: (288,) uint64 hashes, (288,) split numbers.
-
-    `class`: the class of 96 is the test set, and the class of 192 is parted by orbits (6 train,
-    2 validation); its groups are these parts. Otherwise groups are dealt out in order of hash.
-    """
-    grids = all_4x4()
-    orbits = orbit_hash(grids)
-    if split == "class":
-        classes = class_hash(grids)
-        values, sizes = np.unique(classes, return_counts=True)
-        large = classes == values[np.argmax(sizes)]
-        held_out = np.unique(orbits[large])[:2]
-        number = np.where(large, np.where(np.isin(orbits, held_out), 1, 0), 2)
-        return np.where(large, orbits, classes), number
-    groups = orbits if split == "orbit" else hash_rows(grids)
-    values = np.unique(groups)
-    place = (np.searchsorted(values, groups) + 0.5) / len(values)
-    return groups, np.searchsorted(np.cumsum(SHARES)[:2], place, side="right")
-
-
-@lru_cache(maxsize=4)
-def allowed_moves(split: Split) -> np.ndarray:
-    """(K, 16) moves of cells that never turn a 4x4 grid of one split into one of another."""
-    grids = all_4x4()
-    _, number = split_4x4(split)
-    if split == "grid":
-        return geometry(4)[:1]
-    number_of = dict(zip(orbit_hash(grids).tolist(), number.tolist(), strict=True))
-    images = np.stack([orbit_hash(grids[:, cells]) for cells in geometry(4)])  # (128, 288)
-    keeps = [[number_of[o] for o in image.tolist()] == number.tolist() for image in images]
-    return geometry(4)[np.array(keeps)]
 
 
 def _solutions(params: SudokuParams, rng: np.random.Generator, split: str) -> tuple:

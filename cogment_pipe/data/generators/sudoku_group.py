@@ -9,11 +9,14 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 from itertools import permutations, product
+from typing import Literal
 
 import numpy as np
 
 from cogment_pipe.data.generators import hash_rows, mix
 from cogment_pipe.data.generators.sudoku_solver import BOX_SHAPE
+
+Split = Literal["class", "orbit", "grid"]
 
 
 def line_orders(side: int, group: int) -> np.ndarray:
@@ -108,3 +111,8 @@ def _lines_hash(grids: np.ndarray, group: int) -> np.ndarray:
     row = mix(pair.reshape(n, side, side - 1).sum(axis=2, dtype=np.uint64))
     band = mix(row.reshape(n, side // group, group).sum(axis=2, dtype=np.uint64))
     return mix(band.sum(axis=1, dtype=np.uint64))
+
+
+def group_hash(grids: np.ndarray, split: Split) -> np.ndarray:
+    """(N, cells) solved grids -> (N,) uint64 hash of what two splits never share."""
+    return {"class": class_hash, "orbit": orbit_hash, "grid": hash_rows}[split](grids)

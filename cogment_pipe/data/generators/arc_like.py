@@ -1,0 +1,81 @@
+"""Generated tasks in ARC's layout: demonstrations of one rule, and a query to apply it to.
+
+Each task draws a family and its parameters anew. Every pair is accepted only where its hash (which
+ignores symmetry and colour names) belongs to the split, so no pair of a test task, demonstrations
+included, occurs in training.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from cogment_pipe.data.arc_task import ArcRecord, Pair, pair_hash
+from cogment_pipe.data.generators import SPLITS, Draws, Params, split_of
+from cogment_pipe.data.generators.arc_rules import FAMILIES, Rule
+from cogment_pipe.errors import CogmentError
+
+TRIES = 60
+
+
+class ArcLikeParams(Params):
+    """Canvas, demonstrations and families of rules."""
+
+    side: int | None = Field(None, ge=6, le=30, description="canvas; None: from sequence_length")
+    context_cells: int = Field(1024, ge=9)
+    demonstrations_min: int = Field(3, ge=1, le=10)
+    demonstrations_max: int = Field(4, ge=1, le=10)
+    families: list[str] = Field(list(FAMILIES), min_length=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> ArcLikeParams:
+        unknown = sorted(set(self.families) - set(FAMILIES))
+        if unknown:
+            raise ValueError(f"families: {unknown[0]!r} is not one of {', '.join(FAMILIES)}")
+        if self.demonstrations_min > self.demonstrations_max:
+            raise ValueError("demonstrations_min must not exceed demonstrations_max")
+        return self
+
+
+def generate(
+    params: ArcLikeParams, side: int, counts: dict[str, int], draws: Draws
+) -> dict[str, list[ArcRecord]]:
+    """Tasks of every split, each with one test pair; named family-number."""
+    return {
+        split: [_task(params, side, split, number, draws) for number in range(need)]
+        for split, need in counts.items()
+    }
+
+
+def _task(params: ArcLikeParams, side: int, split: str, number: int, draws: Draws) -> ArcRecord:
+    rng = draws.stream(split, number)
+    for _ in range(TRIES):
+        family = params.families[int(rng.integers(len(params.families)))]
+        shown = int(rng.integers(params.demonstrations_min, params.demonstrations_max + 1))
+        shown = min(shown, max(1, params.context_cells // side**2))
+        pairs = _pairs(FAMILIES[family](rng, side), rng, shown + 1, split)
+        if pairs is not None:
+            return ArcRecord(f"{family}-{number}", tuple(pairs[:-1]), (pairs[-1],))
+    raise CogmentError(
+        f"stages.{draws.stage}.tasks.{draws.task}.{split}: no task fits side {side}; "
+        f"raise params.side or change params.families"
+    )
+
+
+def _pairs(rule: Rule, rng: np.random.Generator, need: int, split: str) -> list[Pair] | None:
+    """Different pairs of one rule that belong to the split; None when they are too rare."""
+    pairs: list[Pair] = []
+    seen: set[int] = set()
+    wanted = SPLITS.index(split)
+    for _ in range(TRIES * need):
+        given, made = rule(rng)
+        if np.array_equal(given, made):
+            continue
+        mark = pair_hash((given, made))
+        if mark in seen or split_of(np.array([mark], dtype=np.uint64))[0] != wanted:
+            continue
+        seen.add(mark)
+        pairs.append((given, made))
+        if len(pairs) == need:
+            return pairs
+    return None

@@ -1,0 +1,72 @@
+"""Linear maps: y = A x mod p, with one sparse matrix A per seed that has to be learnt.
+
+A row is x, EQUALS and as many QUERY cells, which hold y in the target. Test vectors are unseen.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from cogment_pipe.data.generators import (
+    SPLITS,
+    Draws,
+    GridSplit,
+    Params,
+    collect,
+    hash_rows,
+    split_of,
+)
+from cogment_pipe.data.symbols import DIGIT0, EQUALS, QUERY, STORED_IGNORE
+
+BLOCK = 4096
+
+
+class LinearMapParams(Params):
+    """Modulus, length of x and how many entries of a row of A are not 0."""
+
+    modulus: int = Field(5, ge=2, le=10)
+    digits: int = Field(6, ge=1, le=32)
+    nonzero: int = Field(2, ge=1, le=32)
+
+    @model_validator(mode="after")
+    def _check(self) -> LinearMapParams:
+        if self.nonzero > self.digits:
+            raise ValueError("nonzero must not exceed digits")
+        return self
+
+
+def matrix(params: LinearMapParams, draws: Draws) -> np.ndarray:
+    """(digits, digits) the map of this seed; row i uses x_i and other digits."""
+    rng = draws.stream("matrix", 0)
+    a = np.zeros((params.digits, params.digits), dtype=np.int64)
+    for row in range(params.digits):
+        others = [c for c in range(params.digits) if c != row]
+        columns = [row, *rng.choice(others, size=params.nonzero - 1, replace=False)]
+        a[row, columns] = rng.integers(1, params.modulus, size=params.nonzero)
+    return a
+
+
+def generate(params: LinearMapParams, counts: dict[str, int], draws: Draws) -> dict[str, GridSplit]:
+    """Vectors of every split; difficulty = number of digits of x that are not 0."""
+    a = matrix(params, draws)
+
+    def block(rng: np.random.Generator, split: str) -> GridSplit:
+        x = rng.integers(params.modulus, size=(BLOCK, params.digits))  # (B, digits)
+        item = hash_rows(x)
+        keep = split_of(item) == SPLITS.index(split)
+        x, item = x[keep], item[keep]
+        y = x @ a.T % params.modulus
+        return _rows(x, y, item)
+
+    return {split: collect(draws, split, need, block) for split, need in counts.items()}
+
+
+def _rows(x: np.ndarray, y: np.ndarray, item: np.ndarray) -> GridSplit:
+    n, width = x.shape
+    inputs = np.full((n, 1, 2 * width + 1), QUERY, dtype=np.uint8)
+    inputs[:, 0, :width] = x + DIGIT0
+    inputs[:, 0, width] = EQUALS
+    targets = np.full_like(inputs, STORED_IGNORE)
+    targets[:, 0, width + 1 :] = y + DIGIT0
+    return GridSplit(inputs, targets, np.count_nonzero(x, axis=1), item, item)
