@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import combinations, permutations
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from cogment_pipe.data import splits
 from cogment_pipe.data.generators import needle, passages, recall, two_hop, word_problem
 from cogment_pipe.data.generators.text_item import SPLITS, TextGenerator
 from cogment_pipe.data.storage import read_json, write_json, write_lines
@@ -39,27 +40,18 @@ def split_corpus(stage: int, slice: dict, out: Path) -> None:
     distinct items as asked, or where test items occur in training.
     """
     out, config = Path(out), slice["stage"]
-    real = config.get("source") == "corpora"
-    notes: list[str] = []
-    tasks: dict[str, TaskSplits] = {}
-    origins: dict[str, dict] = {}
-    if real:
+    if config.get("source") == "corpora":
         from cogment_pipe.data.loaders.real import load_corpora
 
-        tasks = load_corpora(slice)
+        tasks = load_corpora(stage, slice)
         origins = {name: {"corpus": config["corpora"][name]["corpus"]} for name in tasks}
         if tasks and not any(task.records["train"] for task in tasks.values()):
-            notes.append(
-                "the corpora of this stage have no training items: the built-in tasks "
-                f"{', '.join(_text_tasks(config))} are trained on, and tested beside them"
-            )
-    if not real or notes:
-        for name, task in _text_tasks(config).items():
-            if name in tasks:
-                raise CogmentError(f"stage {stage}: task {name} is both built in and a corpus")
-            tasks[name] = generate(name, task, slice["seed"], stage)
-            origins[name] = {"generator": task["generator"]}
-    manifest = {"stage": stage, "tasks": {}, "leaks": {}, "notes": notes, "outputs": {}}
+            _train_on_generated(stage, slice, tasks)
+    else:
+        wanted = _text_tasks(config)
+        tasks = {n: generate(n, task, slice["seed"], stage) for n, task in wanted.items()}
+        origins = {name: {"generator": task["generator"]} for name, task in wanted.items()}
+    manifest = {"stage": stage, "tasks": {}, "leaks": {}, "outputs": {}}
     for name, task in tasks.items():
         entry, outputs = _write(out, name, task)
         manifest["tasks"][name] = {**origins[name], **entry}
@@ -137,6 +129,45 @@ def generate(name: str, task: dict, seed: int, stage: int) -> TaskSplits:
     if generator.shortcuts:
         done.baselines |= generator.shortcuts(done.records["test"], done.records["train"])
     return done
+
+
+def cross_stage_leaks(folders: list[Path]) -> list[str]:
+    """Questions of real corpora that one stage trains on and another one tests, normalised."""
+    asked: dict[tuple[int, str], list[str]] = {}
+    for place, folder in enumerate(folders):
+        for name, entry in read_json(Path(folder) / "manifest.json")["tasks"].items():
+            for split in ("train", "test") if "corpus" in entry else ():
+                parse = LAYOUTS[entry["layout"]]
+                found = read_records(Path(folder) / f"{name}.{split}.jsonl")
+                texts = [parse(record).gold["question"] for record in found]
+                asked.setdefault((place, split), []).extend(text for text in texts if text.strip())
+    leaks: set[str] = set()
+    for a, b in permutations(range(len(folders)), 2):
+        leaks.update(
+            splits.cross_stage_leaks(asked.get((a, "train"), []), asked.get((b, "test"), []))
+        )
+    return sorted(leaks)
+
+
+def _train_on_generated(stage: int, slice: dict, tasks: dict[str, TaskSplits]) -> None:
+    """Give test-only corpora built-in training and validation items of their own layout."""
+    for task in tasks.values():
+        for name, config in _text_tasks(slice["stage"]).items():
+            if GENERATORS[config["generator"]].layout != task.layout:
+                continue
+            made = generate(name, {**config, "test": 0}, slice["seed"], stage)
+            for split in ("train", "validation"):
+                task.records[split] += made.records[split]
+            task.leaks |= made.leaks
+            task.notes.append(
+                f"no corpus of this stage has training items: train and validation hold those of "
+                f"the built-in task {name}"
+            )
+    if not any(task.records["train"] for task in tasks.values()):
+        raise CogmentError(
+            f"stage {stage}: {', '.join(tasks)} have no training items; add a corpus that has, or "
+            "set source: builtin"
+        )
 
 
 def _text_tasks(config: dict) -> dict[str, dict]:

@@ -128,33 +128,40 @@ def encode(examples: list[TextExample], limits: Limits, coder: Tokenizer) -> lis
 
 def fit(
     item: Encoded, example: TextExample, limits: Limits, coder: Tokenizer, train: bool
-) -> tuple[Encoded | None, str]:
-    """The item within `limits` and what was done to it ("" nothing); None: it cannot be used."""
-    did = ""
+) -> tuple[Encoded | None, list[str]]:
+    """The item within `limits` and what was done to it; None: it cannot be used, and why."""
     if item.segments:
-        if len(item.segments) > limits.segments and not limits.by_paragraph:
-            item, did = _fewer_segments(item, limits.segments), "context cut in the middle"
-        room = max(limits.segment, limits.sequence)
-        if len(item.prompt) > limits.segment:
-            item.prompt, did = _middle(item.prompt, limits.segment), "question cut in the middle"
-        if len(item.prompt) + len(item.answer) > room:
-            item.answer = [*item.answer[: room - len(item.prompt) - 1], EOS]
-            did = did or "answer cut"
-        return item, did
-    total = len(item.prompt) + len(item.answer)
-    if total <= limits.sequence:
-        return item, did
+        return _fit_segments(item, limits)
+    if len(item.prompt) + len(item.answer) <= limits.sequence:
+        return item, []
     if train:
-        item = _without_distractors(item, example, limits, coder)
-        if item is None:
-            return None, "longer than sequence_length"
-        return item, "distractor paragraphs left out"
+        shorter = _without_distractors(item, example, limits, coder)
+        why = "longer than sequence_length" if shorter is None else "distractor paragraphs left out"
+        return shorter, [why]
+    did = []
     if len(item.prompt) >= limits.sequence:
         room = max(1, limits.sequence - min(len(item.answer), limits.sequence // 4))
-        item.prompt, did = _middle(item.prompt, room), "context cut in the middle"
-    if len(item.prompt) + len(item.answer) > limits.sequence:
-        item.answer = [*item.answer[: limits.sequence - len(item.prompt) - 1], EOS]
-        did = did or "answer cut"
+        item.prompt = _middle(item.prompt, room)
+        did.append("context cut in the middle")
+    return _fit_answer(item, limits.sequence, did)
+
+
+def _fit_segments(item: Encoded, limits: Limits) -> tuple[Encoded, list[str]]:
+    did = []
+    if len(item.segments) > limits.segments and not limits.by_paragraph:
+        item = _fewer_segments(item, limits.segments)
+        did.append("context cut in the middle")
+    if len(item.prompt) > limits.segment:
+        item.prompt = _middle(item.prompt, limits.segment)
+        did.append("question cut in the middle")
+    return _fit_answer(item, limits.sequence, did)
+
+
+def _fit_answer(item: Encoded, room: int, did: list[str]) -> tuple[Encoded, list[str]]:
+    """Cuts the tokens of an answer alone: what the metric compares with is kept whole."""
+    if len(item.prompt) + len(item.answer) > room:
+        item.answer = [*item.answer[: max(0, room - len(item.prompt) - 1)], EOS]
+        did.append("answer cut")
     return item, did
 
 
@@ -226,9 +233,9 @@ def _prepare_split(
         for example, item in zip(examples, encode(examples, limits, coder), strict=True):
             fitted, did = fit(item, example, limits, coder, train)
             if fitted is None:
-                dropped[did] += 1
+                dropped.update(did)
             else:
-                shortened.update([did] if did else [])
+                shortened.update(did)
                 place[number] = len(writer.gold)
                 writer.add(fitted, example)
             number += 1

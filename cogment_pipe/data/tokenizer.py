@@ -85,14 +85,24 @@ def train(texts: Iterable[str], vocab_size: int) -> Tokenizer:
 def train_tokenizer(slice: dict, corpora: list[Path], out: Path) -> None:
     """Train on the training splits found in `corpora` and write `out` (canonical JSON).
 
-    `corpora` are folders made by `corpus.split_corpus`; `slice` gives `vocab_size`.
+    `corpora` are folders made by `corpus.split_corpus`; `slice` gives `vocab_size`. This is the
+    first place that sees all text stages, so it refuses (CogmentError) to go on where one of them
+    trains on what another one tests.
     """
-    from cogment_pipe.data.corpus import training_texts
+    from cogment_pipe.data.corpus import cross_stage_leaks, training_texts
     from cogment_pipe.data.storage import write_json
 
+    folders = [Path(folder) for folder in corpora]
+    leaks = cross_stage_leaks(folders)
+    if leaks:
+        raise CogmentError(
+            f"{len(leaks)} test questions of one stage are trained on in another "
+            f"({leaks[0]!r}, ...); drop them from the training file"
+        )
+
     def texts() -> Iterator[str]:
-        for folder in corpora:
-            yield from training_texts(Path(folder))
+        for folder in folders:
+            yield from training_texts(folder)
 
     tokenizer = train(texts(), int(slice["vocab_size"]))
     write_json(Path(out), json.loads(tokenizer.backend.to_str()))

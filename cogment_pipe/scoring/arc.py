@@ -1,18 +1,24 @@
 """ARC: two attempts for each test input, exact grids with their shape (ARC Prize, Kaggle).
 
-A task's score is the mean over its test inputs, the total the mean over tasks.
+A task's score is the mean over its test inputs, the total the mean over tasks. Predictions are in
+the same form as the golds' "target"; on a canvas, cells outside the output tell its shape.
 """
 
 from __future__ import annotations
+
+import numpy as np
 
 ATTEMPTS = 2
 
 
 def attempts(prediction: list) -> list:
     """A prediction as a list of at most two grids: one grid (rows of cells) or a list of grids."""
-    if prediction and prediction[0] and isinstance(prediction[0][0], list | tuple):
-        return list(prediction[:ATTEMPTS])
-    return [prediction]
+    if isinstance(prediction, np.ndarray):
+        prediction = prediction.tolist()
+    rows = [row.tolist() if isinstance(row, np.ndarray) else row for row in prediction]
+    if rows and rows[0] and isinstance(rows[0][0], list | tuple):
+        return rows[:ATTEMPTS]
+    return [rows]
 
 
 def item(prediction: list | None, gold: dict) -> float:
@@ -34,7 +40,8 @@ def score(predictions: list, golds: list[dict]) -> dict[str, float]:
     solved = [value for values in tasks.values() for value in values]
     means = [sum(values) / len(values) for values in tasks.values()]
     first = [
-        item(attempts(p)[0] if p else None, g) for p, g in zip(predictions, golds, strict=True)
+        item(attempts(p)[0] if p is not None else None, g)
+        for p, g in zip(predictions, golds, strict=True)
     ]
     return {
         "task": sum(means) / max(1, len(means)),

@@ -127,7 +127,7 @@ def official(
 
 
 def by_length(scores: list[float], lengths: list[int]) -> dict[str, float]:
-    """LongBench-E: mean x 100, two digits, per bucket of the rows' `length`; empty ones left out."""
+    """LongBench-E: mean x 100, two digits, per bucket of `length`; empty ones are left out."""
     buckets: dict[str, list[float]] = {}
     for value, length in zip(scores, lengths, strict=True):
         name = next(name for name, below in BUCKETS if length < below)
@@ -145,6 +145,6 @@ def _cut(text: str) -> list[str]:
         jieba = importlib.import_module("jieba")
     except ImportError:
         raise CogmentError(
-            "Chinese LongBench data sets need the package jieba: pip install jieba, or leave them out"
+            "Chinese LongBench data sets need jieba: pip install jieba, or leave them out"
         ) from None
     return list(jieba.cut(text, cut_all=False))
