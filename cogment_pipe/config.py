@@ -101,6 +101,14 @@ class PipelineConfig(Strict):
         return self._scale_was_auto
 
     @property
+    def gpus(self) -> int:
+        """GPUs that a training job asks for; a login node plans `full` without having one."""
+        device = self.runtime.device
+        return int(
+            device == "cuda" or device == "auto" and (self.scale == "full" or cuda_visible())
+        )
+
+    @property
     def last_stage(self) -> int:
         """The last stage that this configuration trains."""
         return STAGES[-1] if self.stop_after is None else self.stop_after

@@ -1,4 +1,4 @@
-"""Fixtures of the whole suite. Run it with `make test`, or `python -m pytest` in the environment."""
+"""Fixtures of the whole suite; run it with `make test`, or `python -m pytest`."""
 
 from __future__ import annotations
 

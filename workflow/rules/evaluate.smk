@@ -17,7 +17,7 @@ rule evaluate_stage:
         "../envs/cogment.yaml"
     threads: CONFIG.threads
     resources:
-        gpu=1,
+        gpu=CONFIG.gpus,
         mem_mb=CONFIG.runtime.memory_mb,
         runtime=CONFIG.runtime.minutes,
         device=CONFIG.runtime.device,

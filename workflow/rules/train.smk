@@ -19,12 +19,13 @@ rule train_stage:
         "logs/train/stage{k}.log",
     benchmark:
         "benchmarks/train/stage{k}.tsv"
+    priority: 1
     conda:
         "../envs/cogment.yaml"
     # --cores may shrink {threads}; torch takes its count from the slice, so the bits do not change.
     threads: CONFIG.threads
     resources:
-        gpu=1,
+        gpu=CONFIG.gpus,
         mem_mb=CONFIG.runtime.memory_mb,
         runtime=CONFIG.runtime.minutes,
         # Resources are no rerun trigger: the place for what may not change a result.

@@ -1,0 +1,113 @@
+"""After a kill, a mistake or a move: the same command goes on, and old results can be put back."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+RATE = ("set=stages.3.learning_rate=2e-3",)
+
+
+def wait_for(condition, seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_a_retrained_stage_can_be_put_back(run):
+    """A mistyped learning rate does not cost the old stage: one command puts it back."""
+    before = run.hashes("results/stage*/*")
+    done = run.snakemake("results/stage3/", config=RATE)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert run.hashes("results/stage3/checkpoint.pt") != {}
+    assert run.hashes("results/stage*/*") != before
+    restored = subprocess.run(
+        [sys.executable, "-m", "cogment_pipe", "restore", "3"],
+        cwd=run.out,
+        env=run.environment(PYTHONPATH=str(run.project), COGMENT_PROJECT=str(run.project)),
+        capture_output=True,
+        text=True,
+    )
+    assert restored.returncode == 0, restored.stderr
+    assert "put back" in restored.stdout
+    assert run.hashes("results/stage*/*") == before
+    assert run.planned() == set()
+
+
+def test_a_killed_call_leaves_no_lock(run):
+    """SIGKILL to snakemake: the same command again needs no --unlock."""
+    words = ("results/stage4/", "-R", "train_stage")
+    call = subprocess.Popen(
+        run.command(*words), cwd=run.base, env=run.environment(), start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    log = run.out / "logs/train/stage0.log"
+    log.unlink()
+    wait_for(log.exists)
+    os.killpg(call.pid, signal.SIGKILL)
+    call.wait()
+    locks = run.out / ".snakemake/locks"
+    assert any(locks.iterdir())
+    done = run.snakemake("results/stage4/")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "lock: released" in done.stderr
+
+
+def test_a_living_call_keeps_its_lock(run):
+    """A second call beside a living one is refused by Snakemake's lock, and deletes nothing."""
+    words = ("results/stage4/", "-R", "train_stage")
+    call = subprocess.Popen(
+        run.command(*words), cwd=run.base, env=run.environment(), start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        locks = run.out / ".snakemake/locks"
+        wait_for(lambda: locks.is_dir() and any(locks.iterdir()))
+        second = run.snakemake(*words)
+        assert second.returncode != 0
+        assert "LockException" in second.stderr
+        assert "lock: released" not in second.stderr
+    finally:
+        os.killpg(call.pid, signal.SIGTERM)
+        call.wait()
+
+
+def test_auto_unlock_can_be_switched_off(run):
+    """With auto_unlock=false a stale lock is left to the user."""
+    owners = run.out / ".snakemake/cogment/owners"
+    owners.mkdir(parents=True, exist_ok=True)
+    dead = {"host": os.uname().nodename, "boot": "another", "pid": 1, "start": "0"}
+    (owners / "dead.json").write_text(json.dumps(dead))
+    locks = run.out / ".snakemake/locks"
+    locks.mkdir(exist_ok=True)
+    (locks / "0.output.lock").write_text("results/stage4/checkpoint.pt\n")
+    words = ("results/stage4/", "-f")
+    assert "LockException" in run.snakemake(*words, config=("auto_unlock=false",)).stderr
+    assert (locks / "0.output.lock").exists()
+
+
+def test_two_runs_give_the_same_bits(finished, fresh):
+    """Another folder, one core, another snapshot interval: every checkpoint's sha256 is equal."""
+    config = ("set=runtime.snapshot_every=3;runtime.log_every=1",)
+    done = fresh.snakemake("results/stage4/", cores="1", config=config)
+    assert done.returncode == 0, done.stderr[-3000:]
+    pattern = "results/stage*/[!.]*"
+    assert fresh.hashes(pattern) == finished.hashes(pattern)
+    assert len(fresh.hashes("results/stage*/checkpoint.pt")) == 5
+
+
+def test_snapshots_go_when_the_call_has_succeeded(finished):
+    """No mid-stage state is left behind after success, and nothing but results is in results."""
+    left = [
+        p for p in (finished.out / "results/.snapshots").rglob("*") if not p.name.startswith(".")
+    ]
+    assert [path for path in left if path.is_file()] == []
+    assert (finished.out / "results/.scale").read_text() == "tiny\n"
+    assert {path.name for path in finished.out.iterdir()} == {
+        ".snakemake", "benchmarks", "logs", "results",
+    }  # fmt: skip

@@ -1,0 +1,121 @@
+"""Bad input and damaged results: one line, exit code not 0, nothing overwritten."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+
+
+def refused(done: subprocess.CompletedProcess[str]) -> str:
+    """The one error line of a refused call."""
+    assert done.returncode != 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+def flip(path, offset: int = -100) -> None:
+    content = bytearray(path.read_bytes())
+    content[offset] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        (
+            "stages.3.learnig_rate=1",
+            "stages.3.learnig_rate: unknown key; did you mean learning_rate?",
+        ),
+        ("stages.3.batch_size=-1", "stages.3.batch_size: -1 is not allowed; must be at least 1"),
+    ],
+)
+def test_bad_configuration_stops_the_parse(run, assignment, words):
+    """A misspelt key and a negative batch size end the call with their line, results untouched."""
+    before = run.hashes()
+    assert refused(run.snakemake(config=(f"set={assignment}",))) == f"error: config: {words}"
+    assert run.hashes() == before
+
+
+@pytest.mark.parametrize(
+    "name", ["results/stage1/checkpoint.pt", "results/data/stage2/manifest.json"]
+)
+def test_a_damaged_input_is_refused_before_anything_is_deleted(run, name):
+    """A flipped byte in what the run would read stops it, and every output is still there."""
+    flip(run.out / name)
+    before = run.hashes()
+    line = refused(run.snakemake("results/stage4/"))
+    assert name.rpartition("/")[0] in line
+    after = run.hashes()
+    assert after == before
+
+
+def test_a_damaged_array_is_noticed(run):
+    """Arrays are behind their manifest: a run that would train on a changed one stops."""
+    array = sorted((run.out / "results/data/stage3").glob("*.npy"))[0]
+    flip(array, -1)
+    before = run.hashes()
+    line = refused(run.snakemake("results/stage3/", "-f"))
+    assert array.name in line
+    assert run.hashes() == before
+
+
+def test_a_damaged_stage_can_be_made_again(run):
+    """The line's own advice works: forcing the damaged stage does not read it."""
+    checkpoint = run.out / "results/stage1/checkpoint.pt"
+    whole = checkpoint.read_bytes()
+    flip(checkpoint)
+    done = run.snakemake("results/stage1/", "-f")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert checkpoint.read_bytes() == whole
+
+
+def test_results_of_another_scale_are_not_touched(run):
+    """Another scale over existing results stops with a line that names both."""
+    before = run.hashes()
+    line = refused(run.snakemake(config=("scale=small",)))
+    assert "tiny" in line and "small" in line
+    assert run.hashes() == before
+
+
+def test_the_scale_is_known_from_manifests_too(run):
+    """Results that came without results/.scale are still protected."""
+    (run.out / "results/.scale").unlink()
+    assert "tiny" in refused(run.snakemake(config=("scale=small",)))
+
+
+def test_a_full_run_is_not_trained_again_without_a_gpu(run):
+    """`auto` over full results on a machine without CUDA: one line, nothing deleted."""
+    (run.out / "results/.scale").write_text("full\n")
+    before = run.hashes()
+    line = refused(run.snakemake("results/stage0/", config=("scale=auto",)))
+    assert "full" in line and "CUDA" in line
+    assert run.hashes() == before
+
+
+def test_a_missing_corpus_is_named_before_anything_is_deleted(run):
+    """A corpus that is asked for and absent: where to get it, and outputs intact."""
+    before = run.hashes()
+    line = refused(run.snakemake(config=("set=corpora.gsm8k=no/such/folder",)))
+    assert "no/such/folder" in line and "grade-school-math" in line
+    assert run.hashes() == before
+    line = refused(run.snakemake(config=("set=stages.3.source=corpora",)))
+    assert "gsm8k" in line and "not configured" in line
+    assert run.hashes() == before
+
+
+def test_a_broken_line_of_a_corpus_is_named(run):
+    """File and line number of broken JSON; trained stages stay."""
+    folder = run.project / "gsm8k"
+    folder.mkdir()
+    good = json.dumps({"question": "One and one?", "answer": "1+1=2\n#### 2"})
+    for name in ("train.jsonl", "test.jsonl"):
+        (folder / name).write_text(f"{good}\n" * 2 + '{"question": \n')
+    before = run.hashes("results/stage*/*")
+    done = run.snakemake("--retries", "0", config=("set=corpora.gsm8k=gsm8k",))
+    line = refused(done)
+    assert "jsonl" in line and "3" in line
+    assert run.hashes("results/stage*/*") == before
