@@ -255,9 +255,9 @@ def read_owner(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        return {"host": f"an unreadable owner ({path}: {error.strerror})"}
+        return {"host": f"an unreadable owner file ({error.strerror})"}
     except ValueError:
-        return {"host": f"an unreadable owner ({path})"}
+        return {"host": "an unreadable owner file"}
 
 
 def judge(owner: dict[str, Any], age: float, dead_after: float) -> Verdict:

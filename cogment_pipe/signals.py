@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import select
 import signal
 import sys
 import threading
@@ -67,17 +68,28 @@ class StopFlag:
         self._old.clear()
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
+        parent_died = os.getppid() != self._parent
+        if parent_died:
+            self._parent = os.getppid()
+            _close_broken_pipes()
         if self.signal is None:
             self.request(number)
-            self._parent = os.getppid()
             return
-        if time.monotonic() - self._first_at < SAME_REQUEST_SECONDS:
-            return
-        parent = os.getppid()
-        if number == signal.SIGTERM and parent != self._parent:
-            self._parent = parent
+        together = time.monotonic() - self._first_at < SAME_REQUEST_SECONDS
+        if together or (parent_died and number == signal.SIGTERM):
             return
         os._exit(128 + number)
+
+
+def _close_broken_pipes() -> None:
+    """Send output whose reader is gone to nowhere, or the next line would end the run."""
+    for descriptor in (1, 2):
+        poll = select.poll()
+        poll.register(descriptor, 0)
+        if any(event & select.POLLERR for _, event in poll.poll(0)):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, descriptor)
+            os.close(nowhere)
 
 
 def die_with_parent() -> None:
