@@ -6,15 +6,15 @@ file that is not there is named in `missing`; a file that is there but damaged s
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cogment_pipe.atomic import sha256_file
 from cogment_pipe.errors import CogmentError
 
-LAST_STAGE = 4
+STAGES = range(5)
 HASHED = 64 * 1024 * 1024  # larger files are not re-hashed for a page that must come in seconds
 
 
@@ -47,7 +47,7 @@ class StageRecord:
 
 @dataclass(frozen=True)
 class Run:
-    """A results folder: five stages, their data and evaluations, and what was made beside them."""
+    """A results folder: stages, their data and evaluations, and what was made beside them."""
 
     stages: list[StageRecord]
     missing: list[str]
@@ -121,18 +121,12 @@ def _damaged(path: Path, line: int | None, error: Exception) -> CogmentError:
     )
 
 
-def sha256(path: Path) -> str:
-    """Hex digest of a file."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
 def load_run(results: Path, slice: dict) -> Run:
     """Read a results folder.
 
     Args:
         results: folder with `stage{k}/`, `eval/`, `data/` as the rules leave them.
-        slice: the report's part of the config; `stop_after` limits which stages are expected.
+        slice: the report's part of the config; its `stages` are the ones to be expected.
 
     Raises:
         CogmentError: there is no such folder, or an artifact is damaged.
@@ -140,12 +134,11 @@ def load_run(results: Path, slice: dict) -> Run:
     results = Path(results)
     if not results.is_dir():
         raise CogmentError(f"{results}: no such results folder; train a stage first")
-    stop = slice.get("stop_after")
-    last = LAST_STAGE if stop is None else int(stop)
+    count = max(slice.get("stages") or STAGES) + 1
     missing: list[str] = []
-    stages = [_load_stage(results, stage, missing) for stage in range(last + 1)]
+    stages = [_load_stage(results, stage, missing) for stage in range(count)]
     extras = {kind: _load_extras(results / kind, results) for kind in ("ablations", "benchmarks")}
-    return Run(stages, missing, _digests(results, last), extras, dict(slice))
+    return Run(stages, missing, _digests(results, count), extras, dict(slice))
 
 
 def _load_stage(results: Path, stage: int, missing: list[str]) -> StageRecord:
@@ -180,13 +173,13 @@ def _load_extras(folder: Path, results: Path) -> dict[str, Any]:
     return {path.relative_to(results).as_posix(): read_json(path) for path in paths}
 
 
-def _digests(results: Path, last: int) -> dict[str, str]:
+def _digests(results: Path, count: int) -> dict[str, str]:
     """Digests of the small files that manifests name, as they are on disk now."""
     paths = list((results / "data").rglob("*.json")) if (results / "data").is_dir() else []
-    for stage in range(last + 1):
+    for stage in range(count):
         paths += [results / f"stage{stage}" / name for name in ("metrics.jsonl", "summary.json")]
         paths += [results / f"stage{stage}/manifest.json", results / f"stage{stage}/config.json"]
-        paths += [results / f"eval/stage{stage}/{name}" for name in ("metrics.json",)]
+        paths.append(results / f"eval/stage{stage}/metrics.json")
     kept = [path for path in paths if path.is_file() and path.stat().st_size <= HASHED]
     named = {path.relative_to(results).as_posix(): path for path in kept}
-    return {name: sha256(named[name]) for name in sorted(named)}
+    return {name: sha256_file(named[name]) for name in sorted(named)}

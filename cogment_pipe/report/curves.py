@@ -7,6 +7,7 @@ steps of replayed tasks are left out, since they belong to earlier stages.
 from __future__ import annotations
 
 import numpy as np
+from matplotlib.ticker import FuncFormatter
 
 from cogment_pipe.report.artifacts import StageRecord
 from cogment_pipe.report.theme import (
@@ -20,6 +21,7 @@ from cogment_pipe.report.theme import (
     key,
     mark_line,
     series,
+    tick,
 )
 
 POINTS = 200
@@ -95,6 +97,7 @@ def loss_panel(record: StageRecord, events: list[dict]) -> Panel | None:
     with canvas("step") as (figure, axes):
         if len(positive) and positive.max() > LOG_RATIO * positive.min():
             axes.set_yscale("log")
+            axes.yaxis.set_major_formatter(FuncFormatter(tick))
             axes.set_ylim(max(positive.min(), positive.max() * 1e-4) * 0.8, positive.max() * 1.3)
             lines = [(label, x, np.where(y > 0, y, np.nan)) for label, x, y in lines]
         for number, (label, x, y) in enumerate(lines):
@@ -135,7 +138,7 @@ def accuracy_panel(record: StageRecord, events: list[dict]) -> Panel | None:
         end = f", validation {validation[1][-1]:.3f} at last" if len(validation[1]) else ""
         text = f"Accuracy of stage {record.stage} over steps{end}"
         svg = inline(figure, f"s{record.stage}-accuracy", text)
-    return Panel("Accuracy", svg, tuple(legend), "Ring: best validation step.")
+    return Panel("Accuracy", svg, tuple(legend), "Ring: best step.")
 
 
 def task_panel(record: StageRecord) -> Panel | None:
@@ -189,6 +192,6 @@ def _marks(axes, record: StageRecord, labels: bool = True) -> None:
     summary = record.summary or {}
     grokking = summary.get("grokking") or {}
     if grokking.get("step") is not None:
-        mark_line(axes, grokking["step"], "grokking" if labels else "", MUTED)
+        mark_line(axes, grokking["step"], "grokking" if labels else "", MUTED, 0.15)
     if summary.get("verdict") == "converged" and summary.get("steps") is not None:
         mark_line(axes, summary["steps"], "converged" if labels else "", GOOD)

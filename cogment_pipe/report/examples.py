@@ -12,7 +12,6 @@ from markupsafe import Markup
 from cogment_pipe.report import grids
 from cogment_pipe.report.artifacts import StageRecord
 
-PER_TASK = 3
 LONGEST = 700  # characters of a text that are shown; the middle of a longer one is left out
 
 
@@ -41,11 +40,11 @@ class Example:
     trace: tuple[dict, ...] = ()  # memory by segment, where the evaluation recorded it
 
 
-def task_examples(record: StageRecord, stage: int, task: str) -> list[Example]:
-    """The first examples of a task as checkpoint `record.stage` answered them."""
+def task_examples(record: StageRecord, stage: int, task: str, most: int) -> list[Example]:
+    """The first `most` examples of a task as checkpoint `record.stage` answered them."""
     rows = [row for row in record.examples if row.get("stage") == stage and row.get("task") == task]
     task_id = ((record.data or {}).get("tasks") or {}).get(task, {}).get("task_id")
-    return [_example(row, task_id) for row in rows[:PER_TASK]]
+    return [_example(row, task_id) for row in rows[:most]]
 
 
 def _example(row: dict, task_id: int | None) -> Example:

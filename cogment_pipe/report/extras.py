@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 DEPTH = 3
+GENERAL = ("summary", "metrics", "results")  # file names that say less than their folder
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ def _section(name: str, content: dict) -> Extra:
     facts: list[tuple[str, Any]] = []
     tables: list[Table] = []
     _collect("", content, facts, tables, DEPTH)
-    title = content.get("title") or name.rsplit("/", 1)[-1].removesuffix(".json")
+    *folders, stem = name.removesuffix(".json").split("/")
+    title = content.get("title") or (folders[-1] if stem in GENERAL else stem)
     skipped = ("title", "note")
     return Extra(
         title=str(title).replace("_", " "),
@@ -58,7 +60,7 @@ def _collect(
     if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
         columns = list(dict.fromkeys(name for row in value for name in row))
         rows = [[_flat(row.get(name)) for name in columns] for row in value]
-        tables.append(Table("" if path == "rows" else path, columns, rows))
+        tables.append(Table("results" if path == "rows" else path, columns, rows))
     elif isinstance(value, dict) and _is_table(value):
         columns = list(dict.fromkeys(name for row in value.values() for name in row))
         rows = [[key, *(_flat(row.get(name)) for name in columns)] for key, row in value.items()]

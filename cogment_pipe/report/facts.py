@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 from cogment_pipe.report.artifacts import Run, StageRecord
 from cogment_pipe.report.findings import Finding
 from cogment_pipe.report.matrix import kept
 
-VERDICTS = {"converged": "converged", "plateau_unmet": "plateau, unmet", "budget": "budget spent"}
+NONE = "\u2013"  # shown where there is no value
 
 
 def number(value: Any, digits: int = 3) -> str:
     """A score as text; an en dash where there is none."""
     if isinstance(value, bool) or value is None:
-        return "–" if value is None else ("yes" if value else "no")
+        return NONE if value is None else ("yes" if value else "no")
     if isinstance(value, int):
         return f"{value}"
     return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
@@ -23,12 +24,23 @@ def number(value: Any, digits: int = 3) -> str:
 
 def count(value: Any) -> str:
     """A whole number with thousands marked."""
-    return f"{value:,}" if isinstance(value, int) else "–"
+    return f"{value:,}" if isinstance(value, int) else NONE
+
+
+def sentence(text: str) -> str:
+    """With a capital and a full stop."""
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+
+
+def plain(value: Any) -> str:
+    """A value of unknown kind, with four significant digits where it is a fraction."""
+    return f"{value:.4g}" if isinstance(value, float) else number(value)
 
 
 def short_digest(value: str | None) -> str:
     """The first twelve hex digits."""
-    return value[:12] if value else "–"
+    return value[:12] if value else NONE
 
 
 def shared(run: Run, name: str) -> Any:
@@ -89,7 +101,10 @@ def run_rows(run: Run) -> list[tuple[str, str]]:
     names = sorted({name for _, m in manifests for name in m.get("versions") or {}})
     for name in names:
         rows.append(
-            (name, _over_stages(manifests, lambda m, name=name: (m.get("versions") or {}).get(name)))
+            (
+                name,
+                _over_stages(manifests, lambda m, name=name: (m.get("versions") or {}).get(name)),
+            )
         )
     return rows
 
@@ -98,7 +113,7 @@ def _over_stages(manifests: list[tuple[int, dict]], get: Any) -> str:
     """One value where all stages agree, else every stage's."""
     values = [(stage, number(get(manifest))) for stage, manifest in manifests]
     if not values:
-        return "–"
+        return NONE
     if len({value for _, value in values}) == 1:
         return values[0][1]
     return "; ".join(f"stage {stage}: {value}" for stage, value in values)
@@ -142,25 +157,20 @@ def data_rows(run: Run) -> list[dict]:
     """One row for each task of each stage's data."""
     rows = []
     for record in run.stages:
-        for name, task in ((record.data or {}).get("tasks") or {}).items():
+        for name, task in ordered_tasks(record).items():
             splits = task.get("splits") or {}
-            dropped: dict[str, int] = {}
-            for split in splits.values():
-                for reason, items in (split.get("dropped") or {}).items():
-                    dropped[reason] = dropped.get(reason, 0) + items
             licences = {str(s.get("licence") or "not stated") for s in task.get("sources") or []}
             rows.append(
                 {
                     "stage": record.stage,
                     "task": name,
-                    "origin": _origin(task),
-                    "metric": task.get("metric") or "–",
+                    "origin": data_origin(task),
+                    "metric": task.get("metric") or NONE,
                     **{
                         split: (splits.get(split) or {}).get("items")
                         for split in ("train", "validation", "test")
                     },
-                    "dropped": ", ".join(f"{dropped[k]:,} {k}" for k in sorted(dropped) if dropped[k])
-                    or "none",
+                    "dropped": dropped(splits),
                     "licence": ", ".join(sorted(licences)) or "generated here",
                     "leaks": _leaks(record.data),
                 }
@@ -168,24 +178,46 @@ def data_rows(run: Run) -> list[dict]:
     return rows
 
 
-def _origin(task: dict) -> str:
+def dropped(splits: dict) -> str:
+    """Items left out or cut, by reason, over all splits."""
+    said = []
+    for field, verb in (("dropped", ""), ("shortened", "shortened: ")):
+        total: Counter[str] = Counter()
+        for split in splits.values():
+            total.update(split.get(field) or {})
+        said += [
+            f"{verb}{total[reason]:,} {reason.replace('_', ' ')}"
+            for reason in sorted(total)
+            if total[reason]
+        ]
+    return ", ".join(said) or "none"
+
+
+def data_origin(task: dict) -> str:
     if task.get("corpus"):
         return f"corpus {task['corpus']}"
-    return f"generator {task['generator']}" if task.get("generator") else "–"
+    return f"generator {task['generator']}" if task.get("generator") else NONE
 
 
 def _leaks(data: dict | None) -> str:
     leaks = (data or {}).get("leaks")
     if not leaks:
-        return "–"
+        return NONE
     return str(sum(value for value in leaks.values() if isinstance(value, int)))
+
+
+def ordered_tasks(record: StageRecord) -> dict[str, dict]:
+    """The tasks of a stage's data, in the order in which the stage takes them."""
+    tasks = (record.data or {}).get("tasks") or {}
+    order = [name for name in (record.data or {}).get("order") or [] if name in tasks]
+    return {name: tasks[name] for name in dict.fromkeys([*order, *tasks])}
 
 
 def source_rows(run: Run) -> list[dict]:
     """Every source file once, with the stages and tasks that read it."""
     rows: dict[tuple[str, str], dict] = {}
     for record in run.stages:
-        for task, content in ((record.data or {}).get("tasks") or {}).items():
+        for task, content in ordered_tasks(record).items():
             for source in content.get("sources") or []:
                 place = (str(source.get("path")), str(source.get("sha256")))
                 row = rows.setdefault(place, {**source, "used": []})

@@ -48,23 +48,31 @@ def _leaks(run: Run) -> list[Finding]:
 
 def _stage_findings(record: StageRecord) -> list[Finding]:
     summary, manifest = record.summary or {}, record.manifest or {}
+    said = [str(text).rstrip(".") for text in summary.get("warnings") or []]
+    reason = str(summary.get("reason") or "no reason recorded").rstrip(".")
     found = []
-    reason = str(summary.get("reason") or "").rstrip(".")
+
+    def add(kind: str, covered_by: str, text: str) -> None:
+        # The stage's own warnings are the better ones where they already tell it.
+        if not any(covered_by in own for own in said):
+            found.append(Finding(kind, text))
+
+    where = f"Stage {record.stage}"
     if summary.get("verdict") == "plateau_unmet":
-        text = f"Stage {record.stage} stopped learning before it met its criteria: {reason}."
-        found.append(Finding("Unmet", text))
-    elif summary.get("verdict") == "budget":
-        text = f"Stage {record.stage} ended at its step budget, not by convergence: {reason}."
-        found.append(Finding("Budget", text))
+        text = f"{where} stopped learning before it met its criteria: {reason}."
+        add("Unmet", "plateau", text)
+    if summary.get("verdict") == "budget":
+        text = f"{where} ended at its step budget, not by convergence: {reason}."
+        add("Budget", "budget", text)
     if summary.get("nonfinite_steps"):
-        count = summary["nonfinite_steps"]
-        text = f"Stage {record.stage}: {count} steps with non-finite gradients were skipped."
-        found.append(Finding("Numerics", text))
+        text = f"{where}: steps skipped as non-finite: {summary['nonfinite_steps']}."
+        add("Numerics", "non-finite", text)
     if manifest.get("bit_identical") is False:
-        text = f"Stage {record.stage} was continued in another environment: not bit-identical."
+        text = f"{where} was continued in another environment: not bit-identical."
         found.append(Finding("Bits", text))
-    said = summary.get("warnings") or []
-    found += [Finding("Stage", f"Stage {record.stage}: {text}") for text in said]
+    for own in said:
+        kind = "Unmet" if own.startswith(("plateau", "budget")) else "Stage"
+        found.append(Finding(kind, f"{where}: {own}."))
     return found
 
 

@@ -24,7 +24,6 @@ WORDS = {
 }
 SHOWN_EMPTY = (PAD, BLANK, OUT, OPEN)
 BOXES = {4: (2, 2), 6: (2, 3), 9: (3, 3), 16: (4, 4)}  # side of a Sudoku -> rows, columns of a box
-ARC_NAMES = "black blue red green yellow grey magenta orange azure maroon".split()
 
 
 def is_grid(value: object) -> bool:
@@ -82,8 +81,12 @@ def wrong_cells(grid: Grid, gold: Grid) -> int | None:
     """How many asked-for cells differ from the solution; None where the shapes differ."""
     if _shape(grid) != _shape(gold):
         return None
-    pairs = zip(sum(grid, []), sum(gold, []), strict=True)
-    return sum(cell != right for cell, right in pairs if right > PAD)
+    return sum(
+        cell != right
+        for row, rights in zip(grid, gold, strict=True)
+        for cell, right in zip(row, rights, strict=True)
+        if right > PAD
+    )
 
 
 def draw(
@@ -108,7 +111,8 @@ def draw(
     rules = _rules(kind, height, width)
     return Markup(
         f'<svg class="grid {kind}" viewBox="-0.06 -0.06 {width + 0.12:.2f} {height + 0.12:.2f}" '
-        f'width="{width * side}" height="{height * side}" role="img" aria-label="{escape(label)}">'
+        f'width="{(width + 0.12) * side:.1f}" height="{(height + 0.12) * side:.1f}" role="img" '
+        f'aria-label="{escape(label)}">'
         f"<title>{escape(label)}</title>{body}{rules}</svg>"
     )
 

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
-import os
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
+from cogment_pipe.atomic import write_bytes, write_json
 from cogment_pipe.report import facts
 from cogment_pipe.report.artifacts import Run, load_run
+from cogment_pipe.report.assets import read_asset
 from cogment_pipe.report.curves import stage_panels
 from cogment_pipe.report.dag import dag_svg
 from cogment_pipe.report.extras import extra_sections
@@ -27,6 +26,7 @@ from cogment_pipe.report.matrix import kept, matrix_svg, retention
 from cogment_pipe.report.provenance_chain import StageChain, stage_chains
 from cogment_pipe.report.tasks import TaskView, best_baseline, control_rows, task_views
 
+TITLE = "Cogment: a run of the curriculum"
 STAGE_NAMES = ("SANITY", "ARC_VISUAL", "ALGORITHMIC", "MATH_TEXT", "LONG_CONTEXT")
 
 
@@ -35,8 +35,8 @@ def build_report(results: Path, slice: dict, out: Path) -> None:
 
     Args:
         results: folder of artifacts; only its JSON files are read.
-        slice: `scale`, `seed`, and optionally `stop_after`, `title` and `config_diff`
-            (dotted key -> [default, value]).
+        slice: `scale`, `seed`, `stages` (the ones expected), `report` (`title`, `examples`) and
+            optionally `config_diff` (dotted key -> [default, value]).
         out: folder for the page; made if it is not there.
 
     Raises:
@@ -47,32 +47,33 @@ def build_report(results: Path, slice: dict, out: Path) -> None:
     found = findings(run, chains)
     views = [task_views(run, record.stage) for record in run.stages]
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    _write(out / "index.html", render(run, chains, found, views))
-    summary = json.dumps(digest(run, found, views), sort_keys=True, indent=1, ensure_ascii=False)
-    _write(out / "summary.json", summary + "\n")
-    _write(out / "retention.svg", matrix_svg(run))
+    write_json(out / "summary.json", digest(run, found, views))
+    write_bytes(out / "retention.svg", matrix_svg(run).encode())
+    write_bytes(out / "index.html", render(run, chains, found, views).encode())
 
 
 def render(
     run: Run, chains: list[StageChain], found: list[Finding], views: list[list[TaskView]]
 ) -> str:
     """The page as text."""
-    folder = resources.files("cogment_pipe.report") / "templates"
-    style, script = (
-        (folder / name).read_text(encoding="utf-8") for name in ("report.css", "report.js")
-    )
+    style, script = read_asset("report.css"), read_asset("report.js")
     environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
+        loader=jinja2.FunctionLoader(read_asset),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(num=facts.number, short=facts.short_digest, thousands=facts.count)
+    environment.filters.update(
+        num=facts.number,
+        plain=facts.plain,
+        short=facts.short_digest,
+        sentence=facts.sentence,
+        thousands=facts.count,
+    )
     controls = control_rows(run)
     return environment.get_template("page.html.j2").render(
-        title=str(run.slice.get("title") or "Cogment training report"),
+        title=str((run.slice.get("report") or {}).get("title") or TITLE),
         style=Markup(style),
         script=Markup(script),
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -145,13 +146,3 @@ def digest(run: Run, found: list[Finding], views: list[list[TaskView]]) -> dict[
             name: value for name, value in run.digests.items() if name.endswith("manifest.json")
         },
     }
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace a file in one move, so that a reader never sees half a page."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8", newline="\n") as handle:
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
-    temporary.replace(path)

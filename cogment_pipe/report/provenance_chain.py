@@ -1,7 +1,7 @@
 """The chain from data sources to the last checkpoint, checked link by link against manifests.
 
 A link holds when the sha256 that a manifest records for its input is the one that another manifest
-records (or a JSON file here has) for its output. Checkpoints themselves are not read: `verify` does.
+records (or a JSON file here has) for its output. Checkpoints are not read: `verify` does.
 """
 
 from __future__ import annotations

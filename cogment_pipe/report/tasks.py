@@ -11,7 +11,8 @@ from cogment_pipe.report.artifacts import Run
 from cogment_pipe.report.examples import Example, task_examples
 from cogment_pipe.report.theme import MUTED, SERIES, Key, Panel, canvas, inline, key, series
 
-RULED_OUT = 2  # points: fewer make no curve
+CURVE = 2  # points: fewer make no curve
+EXAMPLES = 4  # of each task, where the config does not say
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class TaskView:
 
 
 def task_views(run: Run, stage: int) -> list[TaskView]:
-    """Every evaluated task of a stage, in the order of the evaluation's own listing."""
+    """Every evaluated task of a stage, in the order of the stage's data."""
     later = [record.stage for record in run.stages if record.stage >= stage]
     checkpoint = next((number for number in later if run.result(number, stage)), None)
     if checkpoint is None:
@@ -42,8 +43,11 @@ def task_views(run: Run, stage: int) -> list[TaskView]:
     final = run.last.stage if run.last else checkpoint
     last = (run.result(final, stage) or {}).get("tasks") or {}
     tasks = run.result(checkpoint, stage).get("tasks") or {}
+    order = (run.stages[stage].data or {}).get("order") or []
+    names = [name for name in order if name in tasks]
+    names += [name for name in tasks if name not in names]
     return [
-        _view(run, stage, name, checkpoint, tasks[name], final, last.get(name)) for name in tasks
+        _view(run, stage, name, checkpoint, tasks[name], final, last.get(name)) for name in names
     ]
 
 
@@ -51,6 +55,7 @@ def _view(
     run: Run, stage: int, name: str, checkpoint: int, result: dict, final: int, last: dict | None
 ) -> TaskView:
     last = last if final != checkpoint else None
+    most = (run.slice.get("report") or {}).get("examples", EXAMPLES)
     prefix = f"t{stage}-" + "".join(c if c.isalnum() else "-" for c in name)
     where = f"{name}, checkpoint {checkpoint}"
     panels = [
@@ -67,7 +72,7 @@ def _view(
         last=last,
         last_checkpoint=final if last else None,
         panels=[panel for panel in panels if panel is not None],
-        examples=task_examples(run.stages[checkpoint], stage, name),
+        examples=task_examples(run.stages[checkpoint], stage, name, most),
         interval=interval(result),
     )
 
@@ -79,7 +84,7 @@ def step_panel(
     curves = [(checkpoint, result.get("by_step") or [])]
     if last:
         curves.append((final, last.get("by_step") or []))
-    curves = [(number, values) for number, values in curves if len(values) >= RULED_OUT]
+    curves = [(number, values) for number, values in curves if len(values) >= CURVE]
     if not curves:
         return None
     legend = []
@@ -91,29 +96,26 @@ def step_panel(
         axes.set_xticks(range(1, max(len(values) for _, values in curves) + 1))
         listed = ", ".join(f"{value:.3f}" for value in curves[0][1])
         svg = inline(figure, f"{prefix}-steps", f"Accuracy of {name} by refinement step: {listed}")
-    return Panel("Accuracy by refinement step", svg, tuple(legend))
+    return Panel("Accuracy by step", svg, tuple(legend))
 
 
-def difficulty_panel(
-    result: dict, field: str, title: str, prefix: str, where: str
-) -> Panel | None:
+def difficulty_panel(result: dict, field: str, title: str, prefix: str, where: str) -> Panel | None:
     """One value over the difficulty bins, with the number of items in each."""
     bins = [row for row in result.get("by_difficulty") or [] if row.get(field) is not None]
-    if len(bins) < RULED_OUT:
+    if len(bins) < CURVE:
         return None
     with canvas("difficulty") as (figure, axes):
         places = np.arange(len(bins))
         values = [row[field] for row in bins]
-        number = 0 if field == "accuracy" else 2
-        axes.bar(places, values, width=0.62, color=SERIES[number], alpha=0.85)
+        axes.bar(places, values, width=0.62, color=SERIES[0], alpha=0.8)
         for place, row in zip(places, bins, strict=True):
             axes.annotate(
-                f"n={row['n']}",
+                f"{row['n']}",
                 (place, row[field]),
                 xytext=(0, 2),
                 textcoords="offset points",
                 ha="center",
-                fontsize=7.5,
+                fontsize=6.8,
                 color=MUTED,
             )
         axes.set_xticks(places, [_short(row["difficulty"]) for row in bins])
@@ -121,7 +123,7 @@ def difficulty_panel(
         axes.grid(visible=False, axis="x")
         listed = ", ".join(f"{_short(row['difficulty'])}: {row[field]:.3g}" for row in bins)
         svg = inline(figure, f"{prefix}-{field.replace('_', '-')}", f"{title}, {where}: {listed}")
-    return Panel(title, svg)
+    return Panel(title, svg, note="Over the bars: items.")
 
 
 def reliability_panel(result: dict, prefix: str, where: str) -> Panel | None:
@@ -136,11 +138,12 @@ def reliability_panel(result: dict, prefix: str, where: str) -> Panel | None:
         sizes = 12 + 120 * count / count.max()
         axes.scatter(confidence, accuracy, s=sizes, color=SERIES[0], alpha=0.75, linewidths=0)
         axes.set_xlim(-0.04, 1.04)
+        axes.set_xticks([0, 0.5, 1])
         axes.set_ylim(-0.06, 1.1)
         auroc = halting.get("auroc")
         said = f"AUROC {auroc:.3f}" if isinstance(auroc, int | float) else "AUROC not defined"
         svg = inline(figure, f"{prefix}-halting", f"Halting reliability of {where}, {said}")
-    legend = (Key("bin (area: items)", "c1"), Key("perfectly calibrated", "muted", 2))
+    legend = (Key("bin, area: items", "c1"), Key("calibrated", "muted", 2))
     return Panel(f"Halting: {said}", svg, legend)
 
 

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 INK = "#000001"
 MUTED = "#000002"
@@ -50,7 +50,6 @@ STYLE = {
     "axes.grid": True,
     "axes.axisbelow": True,
     "axes.formatter.useoffset": False,
-    "axes.formatter.limits": (-2, 5),
     "grid.color": RULE,
     "grid.linewidth": 0.6,
     "xtick.color": MUTED,
@@ -87,18 +86,27 @@ class Panel:
 
 @contextmanager
 def canvas(xlabel: str = "", ylabel: str = "") -> Iterator[tuple[Figure, Axes]]:
-    """A styled pair of axes of 4.4 x 2.2 inches, drawn with the report's settings only."""
+    """A styled pair of axes of 3.1 x 2.1 inches, drawn with the report's settings only."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(4.4, 2.2))
+        figure = Figure(figsize=(3.1, 2.1))
         FigureCanvasSVG(figure)
         figure.patch.set_alpha(0.0)
-        axes = figure.add_axes((0.115, 0.185, 0.865, 0.765))
+        axes = figure.add_axes((0.155, 0.19, 0.825, 0.77))
         axes.patch.set_alpha(0.0)
-        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.yaxis.set_major_formatter(FuncFormatter(tick))
         axes.set_xlabel(xlabel, labelpad=2)
         axes.set_ylabel(ylabel, labelpad=3)
         yield figure, axes
+
+
+def tick(value: float, _place: int | None = None) -> str:
+    """A short tick label; an exponent rather than four zeros."""
+    if value and not 1e-3 <= abs(value) < 1e5:
+        mantissa, exponent = f"{value:.2e}".split("e")
+        return f"{float(mantissa):g}e{int(exponent)}"
+    return f"{value:.4g}"
 
 
 def series(number: int) -> dict:
@@ -152,14 +160,14 @@ def _shorten(tag: re.Match) -> str:
     return re.sub(r"(?<=\d)\.(\d{2})\d+", r".\1", line)
 
 
-def mark_line(axes: Axes, x: float, label: str, colour: str) -> None:
+def mark_line(axes: Axes, x: float, label: str, colour: str, height: float = 0.04) -> None:
     """A vertical mark with its name beside it, on the side where there is room."""
     low, high = axes.get_xlim()
     right = x > low + 0.6 * (high - low)
     axes.axvline(x, color=colour, linewidth=1.0, linestyle=(0, (2, 2)))
     axes.annotate(
         label,
-        (x, 0.04),
+        (x, height),
         xycoords=("data", "axes fraction"),
         xytext=(-4 if right else 4, 0),
         textcoords="offset points",
@@ -167,4 +175,3 @@ def mark_line(axes: Axes, x: float, label: str, colour: str) -> None:
         color=colour,
         fontsize=8,
     )
-

@@ -3,7 +3,7 @@ for (const table of document.querySelectorAll("table")) {
   const button = document.createElement("button");
   button.type = "button";
   button.className = "copy";
-  button.textContent = "Copy table";
+  button.textContent = "Copy";
   button.addEventListener("click", async () => {
     const rows = [...table.rows].map((row) =>
       [...row.cells].map((cell) => cell.textContent.trim().replace(/\s+/g, " ")).join("\t"));
@@ -12,11 +12,11 @@ for (const table of document.querySelectorAll("table")) {
       button.textContent = "Copied";
     } catch {
       getSelection().selectAllChildren(table);
-      button.textContent = "Selected: copy with Ctrl+C";
+      button.textContent = "Selected; press Ctrl+C";
     }
-    setTimeout(() => { button.textContent = "Copy table"; }, 2000);
+    setTimeout(() => { button.textContent = "Copy"; }, 2000);
   });
-  table.parentElement.after(button);
+  table.caption?.append(" ", button);
 }
 addEventListener("beforeprint", () => {
   for (const details of document.querySelectorAll("details")) details.open = true;

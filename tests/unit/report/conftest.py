@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from cogment_pipe.report.page import build_report
 
 NAMES = ("SANITY", "ARC_VISUAL", "ALGORITHMIC", "MATH_TEXT", "LONG_CONTEXT")
 TASKS = (
@@ -25,6 +28,8 @@ HOSTILE = "</script><script>alert('x')</script><img src=x onerror=alert(1)>"
 REPORT_SLICE = {
     "scale": "small",
     "seed": 0,
+    "stages": [0, 1, 2, 3, 4],
+    "report": {"title": "A run <of> Cogment", "examples": 3},
     "config_diff": {"stages.3.learning_rate": [0.0001, 0.0003]},
 }
 
@@ -230,6 +235,7 @@ def _data(stage: int) -> dict:
         }
     return {
         "stage": stage,
+        "order": list(TASKS[stage]),
         "tasks": tasks,
         "leaks": {"train_test": 0, "across_stages": 0},
         "augmentation": {},
@@ -308,6 +314,20 @@ def _summary(stage: int) -> dict:
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five stages' artifacts; tests that change them copy the folder first."""
     return write_results(tmp_path_factory.mktemp("run") / "results")
+
+
+@pytest.fixture
+def copied(results: Path, tmp_path: Path) -> Path:
+    """A copy of the artifacts that a test may damage."""
+    return shutil.copytree(results, tmp_path / "results")
+
+
+@pytest.fixture(scope="session")
+def page(results: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page of the whole run, built once."""
+    out = tmp_path_factory.mktemp("page")
+    build_report(results, REPORT_SLICE, out)
+    return (out / "index.html").read_text()
 
 
 @pytest.fixture(scope="session")
