@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from cogment_pipe.data.arc_augment import distinct_rows, draw_rows
-from cogment_pipe.data.arc_dataset import box, demonstrations, room, write_records
+from cogment_pipe.data.arc_dataset import ROUND, box, demonstrations, room, write_records
 from cogment_pipe.data.arc_task import ArcRecord
 from cogment_pipe.data.generators import SPLITS, Draws, Params, mix, split_of
 from cogment_pipe.data.generators.arc_like import ArcLikeParams, generate
@@ -200,16 +200,14 @@ def write_augmentations(
 
 
 def context_width(splits: dict[str, ArcSplit], cells: int) -> int:
-    """Most demonstration cells that any item shows."""
-    widths = [
-        sum(
-            math.prod(box(made.records[t].train[n]))
-            for n in demonstrations(made.records[t], q, cells)[0]
-        )
-        for made in splits.values()
-        for t, q in made.items
-    ]
-    return max(widths)
+    """Most demonstration cells that any item shows, rounded up as batches are."""
+    most = 1
+    for made in splits.values():
+        for task, query in made.items:
+            record = made.records[task]
+            shown = demonstrations(record, query, cells)[0]
+            most = max(most, sum(math.prod(box(record.train[number])) for number in shown))
+    return -(-most // ROUND) * ROUND
 
 
 def prepare_arc_like(name: str, params: ArcLikeParams, task: dict, slice: dict, out: Path) -> dict:
