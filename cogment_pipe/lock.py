@@ -17,6 +17,7 @@ import subprocess
 import threading
 import time
 import uuid
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +29,7 @@ DEAD_AFTER_SECONDS = 180.0
 """Age of another host's heartbeat that counts as proof of death, where Slurm does not know."""
 
 _log = logging.getLogger(__name__)
+_held: weakref.WeakSet[FolderLock] = weakref.WeakSet()
 Verdict = Literal["dead", "alive"]
 
 
@@ -109,8 +111,14 @@ class FolderLock:
         if self._is_ours():
             with contextlib.suppress(OSError):
                 self.owner_file.unlink()
-        os.close(self._descriptor)
-        self._descriptor = None
+        self._forget()
+
+    def _forget(self) -> None:
+        """Let go of `flock`, which the last process that holds the descriptor gives back."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+        _held.discard(self)
 
     def check(self) -> None:
         """Make sure that the lock is still ours, before something is written under it.
@@ -150,6 +158,7 @@ class FolderLock:
             owner = self._settle()
             if owner is None:
                 self._descriptor, descriptor = descriptor, -1
+                _held.add(self)
             return owner
         finally:
             if descriptor >= 0:
@@ -336,3 +345,12 @@ def _pid_space() -> int | None:
         return Path("/proc/self/ns/pid").stat().st_ino
     except OSError:
         return None
+
+
+def _forget_in_child() -> None:
+    """A forked data worker must not keep the lock of a trainer that was killed."""
+    for lock in list(_held):
+        lock._forget()
+
+
+os.register_at_fork(after_in_child=_forget_in_child)

@@ -251,11 +251,9 @@ def global_norm(gradients: list[Tensor]) -> float:
     """
     if not gradients:
         return 0.0
-    norms = [
-        torch.linalg.vector_norm(g, dtype=torch.promote_types(g.dtype, torch.float32))
-        for g in gradients
-    ]
-    return float(torch.linalg.vector_norm(torch.stack([n.to(norms[0]) for n in norms])))
+    wide = torch.float64 if any(g.dtype == torch.float64 for g in gradients) else torch.float32
+    norms = torch._foreach_norm(gradients, 2, dtype=wide)
+    return float(torch.linalg.vector_norm(torch.stack(norms)))
 
 
 def _main(rates: dict[str, float]) -> float:

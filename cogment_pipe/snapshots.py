@@ -106,8 +106,9 @@ class SnapshotStore:
         """
         self._lock.check()
         try:
-            remove_uncommitted(self.folder)
             self._set_stale_aside()
+            self._take_back()
+            remove_uncommitted(self.folder)
             record = self._newest_intact("step")
             if record is not None and not self._environment_fits(record):
                 record = self._newest_intact("step")
@@ -220,10 +221,9 @@ class SnapshotStore:
                 changed,
                 ", ".join(str(target) for target in targets),
             )
-        if not any(r.info for r in list_records(self.folder)):
-            self._take_back()
 
     def _take_back(self) -> None:
+        """Use set-aside snapshots of this very state again; finishes a move that was cut off."""
         key = state_key(self._fingerprint, self._environment)
         if take_back(self.folder, key):
             _log.warning("set-aside snapshots fit again: taken back from %s.stale", key)

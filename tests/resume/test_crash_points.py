@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from cogment_pipe import checkpoint
+from cogment_pipe.atomic import sha256_file, write_json
 from cogment_pipe.determinism import environment
 from cogment_pipe.rng import torch_stream
 from cogment_pipe.snapshot_files import drop_finished, list_records
@@ -18,15 +20,30 @@ from tests.resume.faults import run_in_fork
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
 
+
+@pytest.fixture(autouse=True)
+def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A killed process loses nothing for want of fsync, and hundreds of them take long."""
+    monkeypatch.setattr(os, "fsync", lambda _descriptor: None)
+
+
 STEPS = 6
 EVERY = 2
 
 
+def open_store(folder: Path, slice_name: str) -> SnapshotStore:
+    return SnapshotStore(folder / "snapshots", {"slice": slice_name}, environment("cpu", "fp32"))
+
+
+def latest_is_finished(folder: Path, slice_name: str) -> bool:
+    with open_store(folder, slice_name) as store:
+        snapshot = store.latest()
+    return snapshot is not None and snapshot.finished
+
+
 def train(folder: Path, slice_name: str = "a") -> None:
     """A stage in miniature: a keyed recurrence, a snapshot every other step, a checkpoint."""
-    with SnapshotStore(
-        folder / "snapshots", {"slice": slice_name}, environment("cpu", "fp32")
-    ) as store:
+    with open_store(folder, slice_name) as store:
         snapshot = store.latest()
         step = 0 if snapshot is None else snapshot.meta["step"]
         state = torch.zeros(16) if snapshot is None else snapshot.tensors["state"]
@@ -49,19 +66,19 @@ def test_crash_anywhere_then_again(tmp_path: Path) -> None:
     for at in itertools.count():
         folder = tmp_path / str(at)
         complete = run_in_fork(lambda folder=folder: train(folder), crash_at=at)
-        assert run_in_fork(lambda folder=folder: train(folder))
+        train(folder)
         assert (folder / "checkpoint.pt").read_bytes() == expected, f"crash at call {at}"
         records = list_records(folder / "snapshots")
         assert records[0].step == STEPS and all(record.intact() for record in records)
         if complete:
             break
-    assert at > 60  # the run has that many dangerous calls; fewer: they were not all wrapped
+    assert at > 50  # the run has that many dangerous calls; fewer: they were not all wrapped
 
 
 def test_crash_again_and_again(tmp_path: Path) -> None:
     """A run that crashes a little later each time still gets there, with the same bytes."""
     train(tmp_path / "unbroken")
-    for first in (0, 7, 23):
+    for first in (0, 9):
         folder = tmp_path / f"from{first}"
         for at in itertools.count(first):
             if run_in_fork(lambda folder=folder: train(folder), crash_at=at):
@@ -74,11 +91,12 @@ def test_crash_while_stale_ones_are_set_aside(tmp_path: Path) -> None:
     """A changed config never goes on from the old one's state, wherever its start was cut off."""
     train(tmp_path / "other", "b")
     expected = (tmp_path / "other" / "checkpoint.pt").read_bytes()
-    for at in range(24):
+    for at in range(16):
         folder = tmp_path / str(at)
         train(folder, "a")
         run_in_fork(lambda folder=folder: train(folder, "b"), crash_at=at)
-        assert run_in_fork(lambda folder=folder: train(folder, "b"))
+        assert latest_is_finished(folder, "a"), f"crash at call {at} lost the old progress"
+        train(folder, "b")
         assert (folder / "checkpoint.pt").read_bytes() == expected, f"crash at call {at}"
 
 
@@ -86,19 +104,18 @@ def test_crash_while_config_goes_back_and_forth(tmp_path: Path) -> None:
     """Taking set-aside snapshots back is safe to cut off as well."""
     train(tmp_path / "unbroken", "a")
     expected = (tmp_path / "unbroken" / "checkpoint.pt").read_bytes()
-    for at in range(24):
+    for at in range(16):
         folder = tmp_path / str(at)
         train(folder, "a")
         train(folder, "b")
         run_in_fork(lambda folder=folder: train(folder, "a"), crash_at=at)
-        assert run_in_fork(lambda folder=folder: train(folder, "a"))
+        assert latest_is_finished(folder, "a"), f"crash at call {at} lost the progress"
+        train(folder, "a")
         assert (folder / "checkpoint.pt").read_bytes() == expected, f"crash at call {at}"
 
 
 def test_crash_while_finished_ones_are_dropped(tmp_path: Path) -> None:
     """Deleting the snapshots of a finished stage may be cut off: what is left is never wrong."""
-    from cogment_pipe.atomic import sha256_file, write_json
-
     for at in range(12):
         folder = tmp_path / str(at)
         train(folder)

@@ -102,6 +102,39 @@ def test_killed_owner_is_followed_at_once(tmp_path: Path, holder, caplog) -> Non
     assert f"process {holder.pid}" in caplog.text and "is dead" in caplog.text
 
 
+HOLD_AND_FORK = HOLD.replace("time.sleep(60)", "os.fork()\ntime.sleep(60)").replace(
+    'print("held", flush=True)', 'import os\nprint("held", os.getpgid(0), flush=True)'
+)
+
+
+@linux
+def test_forked_worker_does_not_keep_a_killed_owners_lock(tmp_path: Path) -> None:
+    """Workers that outlive a killed trainer hold nothing: the next run need not wait for them."""
+    owner = subprocess.Popen(
+        [sys.executable, "-c", HOLD_AND_FORK, str(tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert owner.stdout.readline() == f"held {owner.pid}\n"
+        children = Path(f"/proc/{owner.pid}/task/{owner.pid}/children")
+        deadline = time.monotonic() + 20
+        while not children.read_text() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        worker = int(children.read_text())
+        time.sleep(0.1)  # the hook runs right after the fork
+        owner.kill()
+        owner.wait()
+        with FolderLock(tmp_path) as lock:
+            lock.check()
+        assert start_time(worker) is not None
+    finally:
+        os.killpg(owner.pid, signal.SIGKILL)
+        owner.stdout.close()
+
+
 def test_waiting_follows_a_finished_owner(tmp_path: Path, holder, caplog) -> None:
     """`wait` waits with one line in the log, then holds the lock."""
     looks = []
