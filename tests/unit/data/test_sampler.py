@@ -34,7 +34,7 @@ def test_a_step_needs_no_replay():
 
 def test_seed_stage_task_and_epoch_change_the_order():
     """Guards: no two of seed, stage, task and epoch share an order."""
-    base = dict(seed=0, stage=2, task="maze")
+    base = {"seed": 0, "stage": 2, "task": "maze"}
     orders = {
         tuple(batch_indices(64, 64, step, **{**base, **change}).tolist())
         for step, change in [

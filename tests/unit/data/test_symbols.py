@@ -10,8 +10,8 @@ def test_symbols_are_distinct_and_below_the_alphabet_size():
     singles = [
         getattr(symbols, name)
         for name in (
-            *("PAD BLANK OUT WALL OPEN START GOAL PATH".split()),
-            *("OP_MIN OP_MAX OP_MED OP_SM CLOSE QUERY SEP EQUALS".split()),
+            *(["PAD", "BLANK", "OUT", "WALL", "OPEN", "START", "GOAL", "PATH"]),
+            *(["OP_MIN", "OP_MAX", "OP_MED", "OP_SM", "CLOSE", "QUERY", "SEP", "EQUALS"]),
         )
     ]
     every = singles + [symbols.digit(d) for d in range(10)]
