@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cogment_pipe.data.generators import SPLITS, Draws, GridSplit, split_of
+from cogment_pipe.data.generators import SPLITS, Draws, GridSplit, mix, split_of
 from cogment_pipe.data.storage import sha256_file
 from cogment_pipe.errors import CogmentError
 
@@ -117,15 +117,16 @@ def assign(
 
     `all` is split by group; a missing validation comes out of train; duplicates, and training
     items whose group is in test or validation, are dropped. At most `wanted` items are kept,
-    chosen by a keyed permutation.
+    chosen by a keyed permutation. Hashes are mixed once more than in generators, so that files
+    which hold one split of generated items can be split again.
     """
     parts = {name: part for name, part in parts.items() if len(part)}
     if set(parts) & {"all"} or set(parts) == {"test"} or set(parts) == {"train"}:
         whole = next(iter(parts.values()))
-        number = split_of(whole.group)
+        number = split_of(mix(whole.group))
         parts = {s: whole.take(np.flatnonzero(number == i)) for i, s in enumerate(SPLITS)}
     elif "validation" not in parts and "train" in parts:
-        number = split_of(parts["train"].group, VALIDATION_SHARES)
+        number = split_of(mix(parts["train"].group), VALIDATION_SHARES)
         train = parts["train"]
         parts["validation"] = train.take(np.flatnonzero(number == 1))
         parts["train"] = train.take(np.flatnonzero(number == 0))

@@ -69,7 +69,7 @@ def test_sudoku_rows_by_hand(tmp_path):
 def test_maze_rows_by_hand(tmp_path):
     """Guards: leading blanks are cells and survive."""
     file = tmp_path / "test.csv"
-    file.write_text(MAZE + "x,  S ##  G, oSo##ooG,2\n")
+    file.write_text(MAZE + "x,  S ##  G,S   ##  G,2\n")
     with pytest.raises(CogmentError, match="line 2: the answer is not the question with a path"):
         maze_csv.read(file)
     file.write_text(MAZE + "x,  S##   G,  S##o  G,2\n")
