@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from cogment_pipe.errors import CogmentError
 from cogment_pipe.grokfast import Components, GradientFilter, stage_rules
+from cogment_pipe.moments import MOMENTS, build_optimizers, check_components, read_moments
 from cogment_pipe.schedule import COMPONENTS, rate
 from cogment_pipe.stage_config import GrokFastConfig, MultiOptimizerConfig, StageConfig
 
 _log = logging.getLogger(__name__)
-_MOMENTS = ("exp_avg", "exp_avg_sq", "momentum_buffer", "step")
 _SMALLEST_SCALE = 1.0  # below it an overflow is the loss's own fault, not the fp16 scale's
 
 
@@ -65,7 +65,7 @@ class JointOptimizer:
         device: str | torch.device = "cpu",
         precision: str = "fp32",
     ) -> None:
-        _check_components(components)
+        check_components(components)
         self._config = config
         self._stage = stage
         self._components = {
@@ -74,7 +74,7 @@ class JointOptimizer:
             if components.get(name)
         }
         self._optimizers = {
-            name: _build(name, named, config) for name, named in self._components.items()
+            name: build_optimizers(name, named, config) for name, named in self._components.items()
         }
         self.filter = GradientFilter(self._components, stage_rules(grokfast, stage))
         kind = torch.device(device).type
@@ -142,7 +142,7 @@ class JointOptimizer:
         """
         moments: dict[str, Any] = {}
         for component, named in self._components.items():
-            held: dict[str, dict[str, Tensor]] = {key: {} for key in _MOMENTS}
+            held: dict[str, dict[str, Tensor]] = {key: {} for key in MOMENTS}
             for name, parameter in named:
                 for key, value in self._state_of(component, parameter).items():
                     held[key][name] = value
@@ -166,7 +166,7 @@ class JointOptimizer:
         if unknown:
             raise ValueError(f"optimizer state holds unknown components {unknown}")
         loaded = {
-            component: _read_moments(component, named, state["moments"].get(component, {}))
+            component: read_moments(component, named, state["moments"].get(component, {}))
             for component, named in self._components.items()
         }
         self.filter.load_state_dict(state["filter"])
@@ -259,71 +259,3 @@ def global_norm(gradients: list[Tensor]) -> float:
 def _main(rates: dict[str, float]) -> float:
     """The rate that a log line shows: the core's, or the first where there is no core."""
     return rates.get("core", next(iter(rates.values())))
-
-
-def _check_components(components: Components) -> None:
-    unknown = sorted(components.keys() - set(COMPONENTS))
-    if unknown:
-        raise ValueError(f"unknown components {unknown}; known: {', '.join(COMPONENTS)}")
-    everything = [pair for named in components.values() for pair in named]
-    if not everything:
-        raise ValueError("there is no parameter to optimize")
-    if len({name for name, _ in everything}) != len(everything):
-        raise ValueError("a parameter name occurs in two components")
-    if len({id(parameter) for _, parameter in everything}) != len(everything):
-        raise ValueError("a parameter belongs to two components")
-
-
-def _build(
-    component: str, named: list[tuple[str, nn.Parameter]], config: MultiOptimizerConfig
-) -> list[torch.optim.Optimizer]:
-    """Optimizers of one component; their rates are set before each step."""
-    decay = getattr(config, f"{component}_weight_decay")
-    parameters = [parameter for _, parameter in named]
-    optimizers: list[torch.optim.Optimizer] = []
-    if component == "core" and config.core_optimizer == "muon":
-        if not hasattr(torch.optim, "Muon"):
-            raise CogmentError(
-                f"optimizer.core_optimizer: muon needs torch 2.9 or newer, this is "
-                f"{torch.__version__}; install it or choose adamw"
-            )
-        matrices = [p for p in parameters if p.ndim == 2]
-        parameters = [p for p in parameters if p.ndim != 2]
-        if matrices:
-            optimizers.append(
-                torch.optim.Muon(
-                    matrices, lr=0.0, weight_decay=decay, adjust_lr_fn="match_rms_adamw"
-                )
-            )
-    groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
-    if groups:
-        betas = getattr(config, f"{component}_betas")
-        optimizers.append(torch.optim.AdamW(groups, lr=0.0, betas=betas, fused=True))
-    return optimizers
-
-
-def _read_moments(
-    component: str, named: list[tuple[str, nn.Parameter]], saved: dict[str, dict[str, Tensor]]
-) -> dict[str, dict[str, Tensor]]:
-    """Saved moments by parameter name, checked and copied."""
-    parameters = dict(named)
-    state: dict[str, dict[str, Tensor]] = {}
-    for key, tensors in saved.items():
-        if key not in _MOMENTS:
-            raise ValueError(f"optimizer state of {component!r} holds the unknown entry {key!r}")
-        for name, tensor in tensors.items():
-            if name not in parameters:
-                raise ValueError(f"optimizer state of {component!r} holds unknown {name!r}")
-            parameter = parameters[name]
-            if key != "step" and tensor.shape != parameter.shape:
-                raise ValueError(
-                    f"optimizer state {key} of {name!r} has shape {tuple(tensor.shape)}, "
-                    f"not {tuple(parameter.shape)}"
-                )
-            copied = tensor.detach().to(parameter.device, copy=True)
-            state.setdefault(name, {})[key] = copied
-    return state

@@ -18,7 +18,8 @@ import pytest
 
 from cogment_pipe import lock as lock_module
 from cogment_pipe.errors import CogmentError
-from cogment_pipe.lock import FolderLock, own_record, start_time
+from cogment_pipe.lock import FolderLock
+from cogment_pipe.lock_owner import own_record, start_time
 
 ROOT = Path(__file__).resolve().parents[2]
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")

@@ -367,6 +367,7 @@ def test_foreign_state_is_refused() -> None:
         (lambda m: m["core"]["exp_avg"].update({"core.bias": torch.zeros(2)}), r"shape \(2,\)"),
         (lambda m: m.update(extra={}), "unknown components"),
         (lambda m: m["core"].update(mystery={}), "unknown entry 'mystery'"),
+        (lambda m: m["core"].pop("step"), r"holds only \['exp_avg', 'exp_avg_sq'\]"),
     ):
         state = copy.deepcopy(optimizer.state_dict())
         change(state["moments"])
