@@ -90,7 +90,7 @@ def _training(run: Run, record: StageRecord) -> str:
     listed = ", ".join(f"{name} {versions[name]}" for name in sorted(versions))
     text = (
         f"Device {manifest.get('device')}, precision {manifest.get('precision')}, "
-        f"{manifest.get('threads')} threads; {listed}."
+        f"threads {manifest.get('threads')}; {listed}."
     )
     return f"{_table(['stage', 'name', 'steps', 'ended', 'reason'], rows)}\n\n{text}"
 

@@ -30,7 +30,8 @@ class Example:
 
     item: str
     correct: bool
-    steps: str
+    halted: str  # step at which the model would stop by itself
+    steps: str  # step whose answer was scored
     difficulty: str
     frames: tuple[Frame, ...] = ()
     prompt: str = ""
@@ -52,6 +53,7 @@ def _example(row: dict, task_id: int | None) -> Example:
     common = {
         "item": str(row.get("item", "?")),
         "correct": bool(row.get("correct")),
+        "halted": _number(halting_step(row)),
         "steps": _number(row.get("steps")),
         "difficulty": _number(row.get("difficulty")),
         "trace": tuple(row.get("memory") or ()),
@@ -75,6 +77,11 @@ def _example(row: dict, task_id: int | None) -> Example:
     )
 
 
+def halting_step(row: dict) -> int | None:
+    """The step at which the halting threshold was reached; the scored one where not recorded."""
+    return row.get("halted_at", row.get("steps"))
+
+
 def row_gold(row: dict) -> object:
     """The solution of a prediction record, whichever way its task wrote it."""
     return _gold(row.get("gold"))
@@ -92,7 +99,7 @@ def _frames(row: dict, kind: str, given: grids.Grid, gold: grids.Grid) -> tuple[
     """Input, the answer at each refinement step, and the solution."""
     where = f"{row.get('task')}, item {row.get('item')}"
     frames = [Frame("input", grids.draw(given, kind, f"Input of {where}"))]
-    halted = row.get("steps")
+    halted, scored = halting_step(row), row.get("steps")
     attempts = row.get("by_step") or [row.get("prediction")]
     for number, attempt in enumerate(attempts, start=1):
         if not grids.is_grid(attempt):
@@ -101,10 +108,11 @@ def _frames(row: dict, kind: str, given: grids.Grid, gold: grids.Grid) -> tuple[
         verdict = "other shape" if wrong is None else f"{wrong} wrong" if wrong else "all right"
         name = f"step {number}" if row.get("by_step") else "answer"
         state = ""
-        if row.get("by_step") and isinstance(halted, int | float):
-            state = "halts" if number == round(halted) else "after" if number > halted else ""
+        if row.get("by_step"):
+            after = isinstance(scored, int) and number > scored
+            state = "halts" if number == halted else "after" if after else ""
         label = f"{name.capitalize()} of {where}: {verdict}"
-        attempt = grids.filled(attempt, given)
+        attempt = grids.asked_only(attempt, gold, given)
         frames.append(
             Frame(f"{name} · {verdict}", grids.draw(attempt, kind, label, given, gold), state)
         )

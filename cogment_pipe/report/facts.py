@@ -97,6 +97,8 @@ def run_rows(run: Run) -> list[tuple[str, str]]:
             _over_stages(manifests, lambda m: (m.get("slice") or {}).get("deterministic")),
         )
     )
+    cpu = _over_stages(manifests, lambda m: (m.get("environment") or {}).get("cpu"))
+    rows.append(("processor", cpu))
     rows.append(("bit-identical", _over_stages(manifests, lambda m: m.get("bit_identical"))))
     names = sorted({name for _, m in manifests for name in m.get("versions") or {}})
     for name in names:
@@ -172,7 +174,7 @@ def data_rows(run: Run) -> list[dict]:
                     },
                     "dropped": dropped(splits),
                     "licence": ", ".join(sorted(licences)) or "generated here",
-                    "leaks": _leaks(record.data),
+                    "leaks": _leaks(record.data, name),
                 }
             )
     return rows
@@ -186,24 +188,27 @@ def dropped(splits: dict) -> str:
         for split in splits.values():
             total.update(split.get(field) or {})
         said += [
-            f"{verb}{total[reason]:,} {reason.replace('_', ' ')}"
+            f"{verb}{reason.replace('_', ' ')} ({total[reason]:,})"
             for reason in sorted(total)
             if total[reason]
         ]
-    return ", ".join(said) or "none"
+    return "; ".join(said) or "none"
 
 
 def data_origin(task: dict) -> str:
     if task.get("corpus"):
         return f"corpus {task['corpus']}"
+    if task.get("sources"):
+        return "files of a package"
     return f"generator {task['generator']}" if task.get("generator") else NONE
 
 
-def _leaks(data: dict | None) -> str:
-    leaks = (data or {}).get("leaks")
-    if not leaks:
-        return NONE
-    return str(sum(value for value in leaks.values() if isinstance(value, int)))
+def _leaks(data: dict | None, task: str) -> str:
+    """Leaks that name the task, or all of the stage's where none names any."""
+    leaks = (data or {}).get("leaks") or {}
+    own = {name: count for name, count in leaks.items() if name.startswith(f"{task}:")}
+    counts = [count for count in (own or leaks).values() if isinstance(count, int)]
+    return str(sum(counts)) if counts else NONE
 
 
 def ordered_tasks(record: StageRecord) -> dict[str, dict]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from cogment_pipe.report.artifacts import Run, StageRecord
 from cogment_pipe.report.provenance_chain import StageChain, broken_links
+from cogment_pipe.report.tasks import best_baseline
 
 SAME = (  # what has to be equal over all stages of one run
     ("versions", "library versions"),
@@ -26,11 +27,15 @@ class Finding:
 def findings(run: Run, chains: list[StageChain]) -> list[Finding]:
     """All warnings of a run, gravest first."""
     found = [Finding("Chain", text) for text in broken_links(chains)]
+    if any(_scale(record) == "tiny" for record in run.trained):
+        text = "Scale tiny only exercises the machinery: its scores say nothing about the model."
+        found.append(Finding("Scale", text))
     found += _leaks(run)
     for record in run.trained:
         found += _stage_findings(record)
     found += _mixed(run)
     found += _generated(run)
+    found += _below_baseline(run)
     found += _missing(run)
     return found
 
@@ -112,6 +117,25 @@ def _generated(run: Run) -> list[Finding]:
         return []
     text = f"Trained and tested on generated items, not on a real corpus ({'; '.join(listed)})."
     return [Finding("Generated", text)]
+
+
+def _scale(record: StageRecord) -> object:
+    return ((record.manifest or {}).get("slice") or {}).get("scale")
+
+
+def _below_baseline(run: Run) -> list[Finding]:
+    """Tasks on which a stage's own checkpoint does not beat the strongest baseline."""
+    listed = []
+    for record in run.stages:
+        tasks = (run.result(record.stage, record.stage) or {}).get("tasks") or {}
+        for name, result in tasks.items():
+            baseline, value = best_baseline(result), result.get("value")
+            if baseline and isinstance(value, int | float) and value <= baseline[1]:
+                said = f"{value:.3f} against {baseline[1]:.3f}, {baseline[0]}"
+                listed.append(f"stage {record.stage} {name} ({said})")
+    if not listed:
+        return []
+    return [Finding("Baseline", f"No better than a baseline: {'; '.join(listed)}.")]
 
 
 def _missing(run: Run) -> list[Finding]:

@@ -77,6 +77,16 @@ def filled(grid: Grid, given: Grid | None) -> Grid:
     ]
 
 
+def asked_only(grid: Grid, gold: Grid, given: Grid) -> Grid:
+    """An answer with the input's cells wherever the task asks for nothing."""
+    if not _shape(grid) == _shape(gold) == _shape(given):
+        return grid
+    return [
+        [cell if right > PAD else under for cell, right, under in zip(*rows, strict=True)]
+        for rows in zip(grid, gold, given, strict=True)
+    ]
+
+
 def wrong_cells(grid: Grid, gold: Grid) -> int | None:
     """How many asked-for cells differ from the solution; None where the shapes differ."""
     if _shape(grid) != _shape(gold):
@@ -182,14 +192,15 @@ def _text_cells(cells: Grid, given: Grid | None, gold: Grid | None) -> str:
         for x, cell in enumerate(row):
             if cell in SHOWN_EMPTY:
                 continue
-            css = ["given"]
+            css = "given"
             if given is not None and given[y][x] != cell:
-                css = ["answer"]
+                css = "answer"
             if gold is not None and gold[y][x] > PAD and gold[y][x] != cell:
-                css = ["wrong"]
+                css = "wrong"
                 parts.append(f'<rect class="wrong-cell" x="{x}" y="{y}" width="1" height="1"/>')
             word = WORDS.get(cell, str(cell))
-            parts.append(f'<text class="{css[0]}" x="{x + 0.5}" y="{y + 0.73}">{word}</text>')
+            css += " long" if len(word) > 1 else ""
+            parts.append(f'<text class="{css}" x="{x + 0.5}" y="{y + 0.73}">{word}</text>')
     return "".join(parts)
 
 

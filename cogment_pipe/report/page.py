@@ -24,7 +24,14 @@ from cogment_pipe.report.extras import extra_sections
 from cogment_pipe.report.findings import Finding, findings
 from cogment_pipe.report.matrix import kept, matrix_svg, retention
 from cogment_pipe.report.provenance_chain import StageChain, stage_chains
-from cogment_pipe.report.tasks import TaskView, best_baseline, control_rows, task_views
+from cogment_pipe.report.tasks import (
+    TaskView,
+    best_baseline,
+    control_rows,
+    exit_rows,
+    memory_sections,
+    task_views,
+)
 
 TITLE = "Cogment: a run of the curriculum"
 STAGE_NAMES = ("SANITY", "ARC_VISUAL", "ALGORITHMIC", "MATH_TEXT", "LONG_CONTEXT")
@@ -96,6 +103,8 @@ def render(
         matrix=retention(run),
         kept=kept(run),
         best_baseline=best_baseline,
+        exits=exit_rows([view for tasks in views for view in tasks]),
+        memories=memory_sections([view for tasks in views for view in tasks]),
         control_names=controls[0],
         control_rows=controls[1],
         ablations=extra_sections(run.extras["ablations"]),

@@ -9,8 +9,11 @@ from markupsafe import Markup
 
 from cogment_pipe.report.artifacts import Run
 from cogment_pipe.report.examples import Example, task_examples
+from cogment_pipe.report.extras import Extra, extra_sections
 from cogment_pipe.report.theme import MUTED, SERIES, Key, Panel, canvas, inline, key, series
 
+MEMORY = "memory_"  # prefix of the controls that tamper with the memory
+WAYS = ("threshold", "exact")  # ways of halting early that the evaluation tries
 CURVE = 2  # points: fewer make no curve
 EXAMPLES = 4  # of each task, where the config does not say
 
@@ -185,7 +188,7 @@ def best_baseline(result: dict) -> tuple[str, float] | None:
 
 
 def control_rows(run: Run) -> tuple[list[str], list[dict]]:
-    """Names of all controls, and per checkpoint and task the score with each of them."""
+    """Names of all memory controls, and per checkpoint and task the score with each of them."""
     rows = []
     names: list[str] = []
     for record in run.stages:
@@ -195,6 +198,7 @@ def control_rows(run: Run) -> tuple[list[str], list[dict]]:
             tasks = (run.result(record.stage, stage) or {}).get("tasks") or {}
             for task, result in tasks.items():
                 controls = result.get("controls") or {}
+                controls = {n: v for n, v in controls.items() if n.startswith(MEMORY)}
                 if not controls:
                     continue
                 names += [name for name in controls if name not in names]
@@ -208,6 +212,24 @@ def control_rows(run: Run) -> tuple[list[str], list[dict]]:
                     }
                 )
     return names, rows
+
+
+def memory_sections(views: list[TaskView]) -> list[Extra]:
+    """What the evaluation recorded of the memory itself, by task."""
+    recorded = {view.name: view.result["memory"] for view in views if view.result.get("memory")}
+    return extra_sections(recorded)
+
+
+def exit_rows(views: list[TaskView]) -> list[dict]:
+    """What stopping early saves and costs: score and mean steps under each way of halting."""
+    rows = []
+    for view in views:
+        controls = view.result.get("controls") or {}
+        ways = [(controls.get(f"halting_{n}"), controls.get(f"halting_{n}_steps")) for n in WAYS]
+        if any(score is not None for score, _ in ways):
+            full = (view.result.get("value"), view.result.get("mean_steps"))
+            rows.append({"stage": view.stage, "task": view.name, "ways": [full, *ways]})
+    return rows
 
 
 def _short(value: object) -> str:

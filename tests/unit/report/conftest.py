@@ -122,9 +122,14 @@ def _result(task: str, metric: str, stage: int, checkpoint: int) -> dict:
             }
             for d in range(1, 6)
         ],
-        "controls": {"memory_zeroed": 0.031, "other_memory": 0.034, "writes_off": 0.029}
+        "controls": {"memory_zeroed": 0.031, "memory_swapped": 0.034, "memory_unwritten": 0.029}
         if task == "recall"
+        else {"halting_threshold": value - 0.01, "halting_threshold_steps": 1.5}
+        if stage < 3
         else {},
+        "memory": {"segments": [{"gate": 0.1, "surprise": 0.9}, {"gate": 0.2, "surprise": 0.4}]}
+        if task == "recall"
+        else None,
         "baselines": {"majority": 0.2, "copy": 0.31} if stage else {},
     }
 
@@ -193,7 +198,8 @@ def _prediction(
         steps = STEPS[stage]
         shares = np.linspace(0.9, 0.0 if item != 1 else 0.3, steps)
         by_step = [_worsened(answer, float(share), rng, given) for share in shares]
-        row |= {"gold": gold, "prediction": by_step[-1], "correct": item != 1, "steps": steps - 1}
+        row |= {"gold": gold, "prediction": by_step[-1], "correct": item != 1, "steps": steps}
+        row |= {"halted_at": steps - 1} if whole else {}
     else:
         given = f"Q{item}: <b>bold?</b> {HOSTILE} " + "A long document. " * (80 if item else 1)
         by_step = ["", "17", "42"]

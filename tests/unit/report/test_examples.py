@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from cogment_pipe.report.artifacts import StageRecord, load_run
@@ -17,8 +18,18 @@ def test_frames_of_a_puzzle(results: Path, report_slice: dict) -> None:
     assert len(frames) == 1 + 8 + 1
     assert [frame.state for frame in frames].count("halts") == 1
     assert frames[7].state == "halts"
-    assert frames[8].state == "after"
+    assert frames[8].state == ""  # the step that was scored, though the model had halted before
+    assert (examples[0].halted, examples[0].steps) == ("7", "8")
     assert frames[8].caption == "step 8 · all right"
+
+
+def test_steps_after_the_answer(results: Path, report_slice: dict) -> None:
+    """Where rows stop by themselves, the steps after that are shown as not taken."""
+    record = load_run(results, report_slice).stages[2]
+    rows = [row | {"steps": 3, "halted_at": 3} for row in record.examples]
+    example = task_examples(replace(record, examples=rows), 2, "sudoku", 1)[0]
+    states = [frame.state for frame in example.frames]
+    assert states == ["", "", "", "halts", *["after"] * 5, ""]
 
 
 def test_listops_is_text(results: Path, report_slice: dict) -> None:

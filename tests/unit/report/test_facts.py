@@ -33,7 +33,7 @@ def test_data_rows(results: Path, report_slice: dict) -> None:
     rows = facts.data_rows(load_run(results, report_slice))
     assert [row["task"] for row in rows if row["stage"] == 2] == ["sudoku", "maze", "listops"]
     arc = next(row for row in rows if row["task"] == "arc")
-    assert arc["dropped"] == "9 too long"
+    assert arc["dropped"] == "too long (9)"
     assert arc["licence"] == "Apache-2.0"
     assert arc["leaks"] == "0"
 

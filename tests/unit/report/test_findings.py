@@ -74,6 +74,25 @@ def test_continued_run(copied: Path, report_slice: dict) -> None:
     assert "not bit-identical" in warnings(copied, report_slice)["Bits"][0]
 
 
+def test_below_baseline(copied: Path, report_slice: dict) -> None:
+    """A score that a trivial answer reaches as well is said to be one."""
+    path = copied / "eval/stage4/metrics.json"
+    scores = json.loads(path.read_text())
+    scores["stages"]["4"]["tasks"]["recall"]["baselines"] = {"commonest": 0.9, "first": 0.1}
+    path.write_text(json.dumps(scores))
+    found = warnings(copied, report_slice)["Baseline"]
+    assert found == ["No better than a baseline: stage 4 recall (0.670 against 0.900, commonest)."]
+
+
+def test_tiny(copied: Path, report_slice: dict) -> None:
+    """Nobody is to quote the scores of the scale that only tests the machinery."""
+    path = copied / "stage0/manifest.json"
+    content = json.loads(path.read_text())
+    content["slice"]["scale"] = "tiny"
+    path.write_text(json.dumps(content))
+    assert "say nothing about the model" in warnings(copied, report_slice)["Scale"][0]
+
+
 def test_leak(copied: Path, report_slice: dict) -> None:
     """Test items found in training are the gravest thing the page can say."""
     change(copied / "data/stage2/manifest.json", leaks={"train_test": 4})

@@ -69,6 +69,12 @@ def test_wrong_cells() -> None:
     assert grids.filled([[-100, 2, 9]], [[7, 8, 9]]) == [[7, 2, 9]]
 
 
+def test_given_cells_are_the_inputs() -> None:
+    """Whatever the model says of cells that nobody asked for is not shown as its answer."""
+    assert grids.asked_only([[9, 2, 7]], [[-100, 2, 3]], [[5, 11, 11]]) == [[5, 2, 7]]
+    assert grids.asked_only([[9]], [[-100, 2]], [[5, 11]]) == [[9]]
+
+
 def test_label_is_escaped() -> None:
     """A task's name cannot break out of the drawing's attributes."""
     assert '"><script>' not in grids.draw([[1]], "digits", '"><script>')

