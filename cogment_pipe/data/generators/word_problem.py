@@ -16,6 +16,7 @@ from pydantic import Field, field_validator
 
 from cogment_pipe.data.generators import lexicon
 from cogment_pipe.data.generators.text_item import TextGenerator, TextItem, choose, one, split_of
+from cogment_pipe.errors import CogmentError
 from cogment_pipe.rng import stream
 from cogment_pipe.stage_config import Strict
 
@@ -67,6 +68,9 @@ COMPARED = (
     ("+s", "{n} has {x} {i}. {m} has {y} more. How many {i} do they have together?"),
     ("-s", "{n} has {x} {i}. {m} has {y} fewer. How many {i} do they have together?"),
 )
+
+
+MAX_MISSES = 20_000  # draws in a row that belong to another split
 
 
 class Params(Strict):
@@ -141,13 +145,17 @@ class Problem:
 
 def items(params: Params, split: str, *, seed: int, stage: int, purpose: str) -> Iterator[TextItem]:
     """Endless stream of problems of one split; draw i is keyed by (seed, stage, i, purpose)."""
-    step = 0
+    step = misses = 0
     while True:
         rng = stream(seed, stage, step, 0, f"{purpose}/{split}")
         step += 1
         problem = _draw(rng, params)
         if problem is None or split_of(problem.group) != split:
+            misses += 1
+            if misses > MAX_MISSES:
+                raise CogmentError(f"word_problem: these params allow no {split} item; widen them")
             continue
+        misses = 0
         variants = {}
         if split == "train":
             variants["rename_entities"] = _name(rng, problem)

@@ -42,7 +42,8 @@ def fetch(corpus: str, url: str, sha256: str, folder: Path) -> Path:
     try:
         _transfer(url, part, name)
     except (urllib.error.URLError, OSError, EOFError) as error:
-        reason = getattr(error, "reason", error)
+        http = isinstance(error, urllib.error.HTTPError)
+        reason = f"HTTP {error.code}" if http else getattr(error, "reason", error)
         raise CogmentError(
             f"corpora.{corpus}: cannot download {url} ({reason}); without a network, put the file "
             f"at {target} (sha256 {sha256})"

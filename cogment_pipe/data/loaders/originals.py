@@ -5,17 +5,22 @@ Each becomes rows {"id", "input", "output"}: question, blank line, document. Ids
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Iterator
 from itertools import islice
 
 from cogment_pipe.data.loaders.files import Member, document, need, records
 from cogment_pipe.errors import CogmentError
 
-MARKS = {
-    "qmsum": {"meeting_transcripts", "general_query_list"},
-    "quality": {"article", "questions"},
-    "squality": {"document", "questions"},
-}
+# Fields that tell a corpus; QuALITY has a layout of lists and one of numbered columns.
+MARKS = (
+    ("qmsum", {"meeting_transcripts", "general_query_list"}),
+    ("quality", {"article", "questions"}),
+    ("quality", {"article", "question1"}),
+    ("squality", {"document", "questions"}),
+)
+_TAG = re.compile(r"<[^>]*>")
 
 
 def recognise(member: Member) -> str:
@@ -25,7 +30,7 @@ def recognise(member: Member) -> str:
     if member.name.endswith(".parquet"):
         return ""
     for _, record in islice(records(member), 1):
-        for name, fields in MARKS.items():
+        for name, fields in MARKS:
             if fields <= record.keys():
                 return name
     return ""
@@ -57,13 +62,28 @@ def _qmsum(record: dict, where: str) -> Iterator[tuple[str, str, str]]:
 def _quality(record: dict, where: str) -> Iterator[tuple[str, str, str]]:
     article = record["article"]
     article = "\n".join(article) if isinstance(article, list) else article
-    for number, question in enumerate(record["questions"]):
+    article = html.unescape(_TAG.sub("", article))
+    questions = record["questions"] if "questions" in record else _columns(record)
+    for number, question in enumerate(questions):
         if "gold_label" not in question:
             continue  # QuALITY's own test has no labels
         options = question["options"]
         listed = "\n\n".join(f"({'ABCD'[i]}) {text}" for i, text in enumerate(options))
         text = f"{question['question']}\n\n{listed}\n\n{article}"
         yield str(number), text, options[int(question["gold_label"]) - 1]
+
+
+def _columns(record: dict) -> Iterator[dict]:
+    """Questions 1, 2, ... of QuALITY's column layout, in the form of its list layout."""
+    number = 1
+    while (name := f"question{number}") in record:
+        options = [record[f"{name}option{i}"] for i in (1, 2, 3, 4)]
+        yield {
+            "question": record[name],
+            "options": options,
+            "gold_label": record[f"{name}_gold_label"],
+        }
+        number += 1
 
 
 def _squality(record: dict, where: str) -> Iterator[tuple[str, str, str]]:

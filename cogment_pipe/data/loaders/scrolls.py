@@ -15,10 +15,13 @@ from cogment_pipe.data.loaders.files import Corpus, Member, need, records
 from cogment_pipe.data.task_splits import TaskSplits
 from cogment_pipe.data.text_layout import LAYOUTS
 from cogment_pipe.errors import CogmentError
-from cogment_pipe.scoring.scrolls import METRICS
 
 LICENCE = "per data set, see scrolls-benchmark.com"
 VALIDATION_SHARE = 0.05
+CONFIGS = (
+    *("gov_report", "summ_screen_fd", "qmsum", "qasper", "narrative_qa", "contract_nli"),
+    *("quality", "squality"),  # squality: of ZeroSCROLLS
+)
 
 
 def load(
@@ -86,11 +89,11 @@ def where_from(member: Member) -> tuple[str, str]:
     dataset = originals.recognise(member)
     if not dataset:
         parts = [*path.parts[:-1], PurePosixPath(member.name.partition(":")[0]).stem]
-        dataset = next((part for part in reversed(parts) if part in METRICS), "")
+        dataset = next((part for part in reversed(parts) if part in CONFIGS), "")
     if not dataset or not split:
         raise CogmentError(
             f"{member.name}: expected <config>/(train|validation|test).jsonl, where <config> is "
-            f"one of {', '.join(METRICS)}"
+            f"one of {', '.join(CONFIGS)}"
         )
     return dataset, split
 
