@@ -55,27 +55,29 @@ def _task(params: ArcLikeParams, side: int, split: str, number: int, draws: Draw
         shown = min(shown, max(1, params.context_cells // side**2))
         pairs = _pairs(FAMILIES[family](rng, side), rng, shown + 1, split)
         if pairs is not None:
-            return ArcRecord(f"{family}-{number}", tuple(pairs[:-1]), (pairs[-1],))
+            *shown_pairs, query = pairs.values()
+            record = ArcRecord(f"{family}-{number}", tuple(shown_pairs), (query,))
+            # Already known, and the dearest part of a task: hand it to the cached property.
+            vars(record)["pair_hashes"] = np.array(list(pairs), dtype=np.uint64)
+            return record
     raise CogmentError(
         f"stages.{draws.stage}.tasks.{draws.task}.{split}: no task fits side {side}; "
         f"raise params.side or change params.families"
     )
 
 
-def _pairs(rule: Rule, rng: np.random.Generator, need: int, split: str) -> list[Pair] | None:
-    """Different pairs of one rule that belong to the split; None when they are too rare."""
-    pairs: list[Pair] = []
-    seen: set[int] = set()
+def _pairs(rule: Rule, rng: np.random.Generator, need: int, split: str) -> dict[int, Pair] | None:
+    """Different pairs of one rule that belong to the split, by hash; None when too rare."""
+    pairs: dict[int, Pair] = {}
     wanted = SPLITS.index(split)
     for _ in range(TRIES * need):
         given, made = rule(rng)
         if np.array_equal(given, made):
             continue
         mark = pair_hash((given, made))
-        if mark in seen or split_of(np.array([mark], dtype=np.uint64))[0] != wanted:
+        if mark in pairs or split_of(np.array([mark], dtype=np.uint64))[0] != wanted:
             continue
-        seen.add(mark)
-        pairs.append((given, made))
+        pairs[mark] = (given, made)
         if len(pairs) == need:
             return pairs
     return None

@@ -266,6 +266,7 @@ def test_arc_like_splits_share_no_pair():
             assert 3 <= len(one.train) <= 4 and len(one.test) == 1
             assert len(set(one.pair_hashes.tolist())) == len(one.pairs)
             assert all(not np.array_equal(a, b) for a, b in one.pairs)
+            assert one.pair_hashes.tolist() == [pair_hash(pair) for pair in one.pairs]
 
 
 def test_every_published_layout_loads(shared_data):
