@@ -104,7 +104,7 @@ def _listops(path: Path) -> str:
         distinct = len({listops_tsv.canonical_hash(tree) for tree in trees})
         told.append(
             f"{file.name}: {len(trees)} expressions of {min(lengths)} to {max(lengths)} symbols; "
-            f"{len(trees) - distinct} repeated, and all of sequence_length or more, would be dropped"
+            f"{len(trees) - distinct} repeated ones would be dropped, and all of sequence_length up"
         )
     return "\n  ".join(told)
 
