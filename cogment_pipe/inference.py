@@ -25,7 +25,7 @@ class Refined:
 
     prediction: (B, L) symbols after each row's last step; steps: (B,) refinement steps used;
     halted_at: (B,) step at which the sum of halting probabilities reached the stage's threshold
-    (the last step where it never did); exact: (B,) probability that the row is right, by the model's own correctness logit;
+    (the last step where it never did); exact: (B,) probability of being right, by the model;
     by_step: (T, B, L) symbols after every step, only where early exit is off.
     """
 
@@ -37,7 +37,7 @@ class Refined:
 
 
 class Stopper:
-    """Decides after each refinement step which rows stop; holds the sum of halting probabilities."""
+    """Decides after each refinement step which rows stop, from the summed halting probability."""
 
     def __init__(
         self, rows: int, halting: Halting, threshold: float, exact_threshold: float

@@ -61,7 +61,10 @@ class History:
 
 
 def deep_weights(n_steps: int, decay: float, emphasis: str) -> Tensor:
-    """Weights v_t of the refinement steps (T,), sum 1; `last`: max(decay^(T-t), .1), `first`: t-1."""
+    """Weights v_t of the refinement steps (T,), sum 1.
+
+    `last`: proportional to max(decay^(T-t), .1); `first`: to max(decay^(t-1), .1).
+    """
     power = torch.arange(n_steps, dtype=torch.float32)
     weights = torch.clamp(torch.tensor(decay) ** power, min=0.1)
     if emphasis == "last":
@@ -84,7 +87,7 @@ def mean(values: Tensor) -> Tensor:
 
 
 def row_solved(logits: Tensor, labels: Tensor, row: Tensor, batch: int) -> Tensor:
-    """Which rows (B,) have every target right under logits (N, V); rows without target count as right."""
+    """Rows (B,) with every target right under logits (N, V); without targets a row is right."""
     wrong = (logits.argmax(-1) != labels).to(torch.float32)
     return torch.zeros(batch, device=row.device).index_add_(0, row, wrong) == 0
 
@@ -227,7 +230,7 @@ def step_loss(
 
 
 def consistency_loss(original: Tensor, augmented: Tensor) -> Tensor:
-    """KL(sg(original) || augmented mapped back), mean per valid cell; both logits (N, V) in one order."""
+    """KL(sg(original) || augmented mapped back), mean per valid cell; logits (N, V), one order."""
     target = F.log_softmax(original.detach().float(), -1)
     other = F.log_softmax(augmented.float(), -1)
     return mean(F.kl_div(other, target, log_target=True, reduction="none").sum(-1))

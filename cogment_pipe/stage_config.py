@@ -87,7 +87,7 @@ class GrokFastConfig(Strict):
 
 
 class LossWeights(Strict):
-    """Weights of the loss terms, applied once (design: L = w_deep (L_steps + L_mixed) / 2 + ...)."""
+    """Weights of the loss terms, each applied once; `losses` has the formula."""
 
     deep: NonNegative = 1.0
     improvement: NonNegative = 0.0
@@ -106,9 +106,7 @@ class MemoryWrites(Strict):
     decay: Rate = 0.0
     read: bool = Field(True, description="false: the stage works without the memory")
     gate: Literal["both", "content", "surprise"] = "both"
-    truncate: int = Field(
-        0, ge=0, description="detach the memory every this many segments; 0 never"
-    )
+    truncate: int = Field(0, ge=0, description="detach it every this many segments; 0 never")
     consolidate_every: int = Field(0, ge=0, description="applied steps between two; 0 never")
     consolidate_rate: Rate = 0.05
 

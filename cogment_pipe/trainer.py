@@ -19,13 +19,19 @@ from cogment_pipe import checkpoint
 from cogment_pipe.atomic import sha256_file, sha256_text, write_json
 from cogment_pipe.closure import module_hashes
 from cogment_pipe.data.dataset import load_stage
-from cogment_pipe.determinism import environment, seed_global, set_determinism
+from cogment_pipe.determinism import (
+    capture_rng,
+    environment,
+    restore_rng,
+    seed_global,
+    set_determinism,
+)
 from cogment_pipe.errors import CogmentError
 from cogment_pipe.metrics import MetricLog, ProgressLine
 from cogment_pipe.model.model import Cogment
 from cogment_pipe.provenance import MANIFEST, versions, write_manifest
 from cogment_pipe.rng import key
-from cogment_pipe.signals import StopFlag
+from cogment_pipe.signals import StopFlag, die_with_parent
 from cogment_pipe.snapshots import SnapshotStore
 from cogment_pipe.stage_config import StageSlice
 from cogment_pipe.stage_trainer import StageData, StageTrainer, load_weights, read_scalars
@@ -100,6 +106,7 @@ def train_stage(
         run.snapshots, fingerprint, where, on_environment_change=on_environment_change
     )
     with StopFlag() as stop:
+        die_with_parent()
         if not store.acquire(wait=True, stop=lambda: stop.requested):
             return INTERRUPTED
         try:
@@ -165,6 +172,7 @@ def _train(run: StageRun, store: SnapshotStore, stop: StopFlag, inputs: dict, wh
     if snapshot is not None:
         log.warning("RESUME stage %d at step %d", run.stage, snapshot.step)
         trainer.load_state_dict(checkpoint.unflatten("run", snapshot.tensors, snapshot.meta))
+        restore_rng(checkpoint.unflatten("rng", snapshot.tensors, snapshot.meta))
         metrics.truncate(snapshot.meta["metrics_bytes"])
     else:
         metrics.truncate(0)
@@ -262,6 +270,9 @@ def stage_of(folder: Path) -> int:
 def run_state(trainer: StageTrainer, metrics: MetricLog) -> tuple[dict, dict]:
     """Tensors and JSON-able rest of a snapshot."""
     tensors, meta = checkpoint.flatten("run", trainer.state_dict())
+    # redundant, since every draw is keyed; kept so that a library that draws globally is covered
+    rng_tensors, rng_meta = checkpoint.flatten("rng", capture_rng())
+    tensors, meta = tensors | rng_tensors, meta | rng_meta
     meta["metrics_bytes"] = metrics.size
     return tensors, meta
 

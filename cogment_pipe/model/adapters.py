@@ -9,7 +9,7 @@ SITES = ("input", "scratch", "answer", "output")
 
 
 class StageAdapters(nn.Module):
-    """x + up_s(down_s(x)) for stage s (arXiv 2106.09685); up starts at zero, so each starts as identity."""
+    """x + up_s(down_s(x)) for stage s (arXiv 2106.09685); each starts as the identity."""
 
     def __init__(self, n_stages: int, d_model: int, rank: int) -> None:
         super().__init__()

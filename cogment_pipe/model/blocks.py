@@ -1,7 +1,7 @@
-"""The parts of a block: normalisation, rotary positions, attention, SwiGLU, depthwise convolution.
+"""The parts of a block: normalisation, rotary positions, attention, SwiGLU, convolution.
 
-A block is post-norm, x <- norm(x + f(x)), because it is applied many times over: a pre-norm residual
-carried around a loop grows without bound. Blocks know nothing of states, steps or losses.
+A block is post-norm, x <- norm(x + f(x)), because it is applied many times over: a pre-norm
+residual carried around a loop grows without bound. Blocks know nothing of states, steps or losses.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class RMSNorm(nn.Module):
 
 
 def rope_1d(positions: Tensor, head_dim: int, base: float = 10_000.0) -> tuple[Tensor, Tensor]:
-    """Rotary angles (arXiv 2104.09864) of integer positions (..., L): cos, sin (..., L, head_dim / 2)."""
+    """Rotary angles (arXiv 2104.09864) of positions (..., L): cos, sin (..., L, head_dim / 2)."""
     rates = base ** (-torch.arange(0, head_dim, 2, device=positions.device).float() / head_dim)
     angles = positions.float().unsqueeze(-1) * rates
     return angles.cos(), angles.sin()
@@ -209,10 +209,8 @@ class Block(nn.Module):
     def forward(
         self, x: Tensor, geo: Geometry, extra: tuple[Tensor, Tensor] | None = None
     ) -> Tensor:
-        if isinstance(self.mixer, TokenMLP):
-            mixed = self.mixer(x)
-        else:
-            mixed = self.mixer(x, geo, extra)
+        tokens = isinstance(self.mixer, TokenMLP)
+        mixed = self.mixer(x) if tokens else self.mixer(x, geo, extra)
         if self.conv is not None and geo.grid is not None:
             mixed = mixed + self.conv(x if geo.valid is None else x * geo.valid, geo.grid)
         x = self.mixer_norm(x + mixed)

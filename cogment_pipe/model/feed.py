@@ -12,8 +12,9 @@ from cogment_pipe.stage_config import ModelConfig
 
 @dataclass
 class GridFeed:
-    """A batch of equal-sized grids. symbols, targets: (B, L) with L = H * W, targets -100 = no loss.
+    """A batch of equal-sized grids.
 
+    symbols, targets: (B, L) with L = H * W; targets -100 = no loss.
     context: (B, C, 2) demonstration cells (input symbol, output symbol), both 0 = padding;
     context_position: (B, C, 3) row, column, pair. padded: some cells are 0 (padding).
     """
@@ -94,7 +95,7 @@ Feed = GridFeed | TextFeed
 
 
 def to_feed(batch: object, stage: int, device: torch.device | str = "cpu") -> Feed:
-    """Tensors of a numpy batch (`data.batch.GridBatch` or `TextBatch`, told apart by their fields)."""
+    """Tensors of a numpy batch, `data.batch.GridBatch` or `TextBatch` (told apart by fields)."""
 
     def tensor(array: object) -> Tensor | None:
         return None if array is None else torch.as_tensor(array, dtype=torch.int64).to(device)

@@ -1,4 +1,4 @@
-"""Into and out of the states: grid embedding and head over the cell alphabet, tied text embedding."""
+"""Into and out of the states: grid embedding and head, and the tied text embedding."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cogment_pipe.stage_config import ModelConfig
 
 
 class GridEmbedding(nn.Module):
-    """Cell symbol + learned row + learned column + kind of task; demonstrations add pair and output."""
+    """Symbol + learned row + learned column + task; demonstrations add pair and output symbol."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

@@ -40,8 +40,8 @@ class WriteStats:
 def delta_write(matrix: Tensor, k: Tensor, v: Tensor, beta: Tensor, decay: Tensor) -> Tensor:
     """Write a whole segment by the gated delta rule, exactly as position by position.
 
-    S_i = a_i S_{i-1} + k_i u_i^T with u_i = beta_i (v_i - a_i S_{i-1}^T k_i). All u_i follow from one
-    unit-lower-triangular system (WY form), so there is no loop over positions.
+    S_i = a_i S_{i-1} + k_i u_i^T with u_i = beta_i (v_i - a_i S_{i-1}^T k_i). All u_i follow from
+    one unit-lower-triangular system (WY form), so there is no loop over positions.
 
     Args:
         matrix: (B, h, d_k, d_v) fp32, state before the segment.
