@@ -265,7 +265,9 @@ def test_check_describes_files_and_prepared_folders(tmp_path):
     told = check_path(tmp_path / "train.csv")
     assert "Sudoku" in told and "2 items of 4 x 4" in told and "1 repeated would be dropped" in told
     (tmp_path / "a.tsv").write_text("3\t[MAX 3 1 ]\n3\t[MAX 1 3 ]\n")
-    assert "2 expressions of 4 to 4 symbols; 1 repeated ones would" in check_path(tmp_path / "a.tsv")
+    assert "2 expressions of 4 to 4 symbols; 1 repeated ones would" in check_path(
+        tmp_path / "a.tsv"
+    )
     x = np.arange(12).reshape(4, 3)
     write_npz(tmp_path / "own.npz", x, x + 1)
     assert "train: 4 items of 1 x 3" in check_path(tmp_path / "own.npz")
