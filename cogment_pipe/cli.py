@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from cogment_pipe import commands
 from cogment_pipe.errors import CogmentError
 
 EXIT_OK, EXIT_USER_ERROR, EXIT_INTERRUPTED = 0, 2, 75
@@ -43,10 +44,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CogmentError as error:
         logging.getLogger("cogment_pipe").error("error: %s", error)
         return EXIT_USER_ERROR
+    except ValueError as error:
+        line = invalid_slice(error)
+        if line is None:
+            raise
+        logging.getLogger("cogment_pipe").error("error: %s", line)
+        return EXIT_USER_ERROR
     except BrokenPipeError:
         # Whoever read our output has gone (`... | head`); nothing is left to say to them.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
+
+
+def invalid_slice(error: ValueError) -> str | None:
+    """One line where `error` says that --slice does not fit its model, else None."""
+    from pydantic import ValidationError
+
+    if not isinstance(error, ValidationError):
+        return None
+    from cogment_pipe.config_errors import one_line
+    from cogment_pipe.evaluation_config import EvaluationSlice
+    from cogment_pipe.stage_config import StageSlice
+
+    models = {model.__name__: model for model in (StageSlice, EvaluationSlice)}
+    return one_line(error, models.get(error.title, StageSlice), "--slice: ")
 
 
 def set_up_logging(log: Path | None, command: str) -> None:
@@ -74,10 +95,12 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_data, _add_train, _add_evaluate, _add_report, _add_verify, _add_why):
-        add(commands)
-    _add_restore(commands)
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    # A new command: one `_add_` function here, one handler in commands.py.
+    for add in (_add_data, _add_train, _add_evaluate, _add_report):
+        add(subparsers)
+    for add in (_add_verify, _add_why, _add_restore):
+        add(subparsers)
     return parser
 
 
@@ -89,8 +112,10 @@ class Parser(argparse.ArgumentParser):
         self.exit(EXIT_USER_ERROR, f"error: {message} (see {self.prog} --help)\n")
 
 
-def _command(commands: Any, name: str, handler: Callable[..., Any], text: str, example: str) -> Any:
-    parser = commands.add_parser(
+def _command(
+    subparsers: Any, name: str, handler: Callable[..., Any], text: str, example: str
+) -> Any:
+    parser = subparsers.add_parser(
         name,
         help=text,
         description=text,
@@ -118,26 +143,38 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
 
 
-def _add_data(commands: Any) -> None:
-    data = commands.add_parser("data", help="split corpora, train the tokenizer, prepare arrays")
+def _add_data(subparsers: Any) -> None:
+    data = subparsers.add_parser("data", help="split corpora, train the tokenizer, prepare arrays")
     steps = data.add_subparsers(dest="step", required=True, metavar="STEP")
 
     split = _command(
-        steps, "split", _data_split, "Split the text of a stage by task into JSONL.",
+        steps,
+        "split",
+        commands.data_split,
+        "Split the text of a stage by task into JSONL.",
         "data split --stage 3 --slice '{...}' --out results/data/corpus/stage3",
-    )  # fmt: skip
+    )
     tokenizer = _command(
-        steps, "tokenizer", _data_tokenizer, "Train the byte-level BPE on the training splits.",
+        steps,
+        "tokenizer",
+        commands.data_tokenizer,
+        "Train the byte-level BPE on the training splits.",
         "data tokenizer --slice '{...}' --corpus DIR --out results/data/tokenizer.json",
-    )  # fmt: skip
+    )
     prepare = _command(
-        steps, "prepare", _data_prepare, "Write the arrays of a stage.",
+        steps,
+        "prepare",
+        commands.data_prepare,
+        "Write the arrays of a stage.",
         "data prepare --stage 0 --slice '{...}' --out results/data/stage0",
-    )  # fmt: skip
+    )
     check = _command(
-        steps, "check", _data_check, "Say what a data file or folder is and whether it is sound.",
+        steps,
+        "check",
+        commands.data_check,
+        "Say what a data file or folder is and whether it is sound.",
         "data check ../shared/data/gsm8k",
-    )  # fmt: skip
+    )
     for parser in (split, prepare):
         _add_stage(parser)
     for parser in (split, tokenizer, prepare):
@@ -151,12 +188,15 @@ def _add_data(commands: Any) -> None:
     check.add_argument("path", type=Path, help="file or folder")
 
 
-def _add_train(commands: Any) -> None:
+def _add_train(subparsers: Any) -> None:
     parser = _command(
-        commands, "train", _train, "Train one stage, or go on with it from its last snapshot.",
+        subparsers,
+        "train",
+        commands.train,
+        "Train one stage, or go on with it from its last snapshot.",
         "train --stage 0 --slice '{...}' --source HASH --data results/data/stage0 "
         "--out results/stage0 --snapshots results/.snapshots/stage0",
-    )  # fmt: skip
+    )
     _add_stage(parser)
     _add_slice(parser)
     parser.add_argument("--source", required=True, help="hash of the code that trains")
@@ -175,12 +215,15 @@ def _add_train(commands: Any) -> None:
     )
 
 
-def _add_evaluate(commands: Any) -> None:
+def _add_evaluate(subparsers: Any) -> None:
     parser = _command(
-        commands, "evaluate", _evaluate, "Score a checkpoint on the test sets.",
+        subparsers,
+        "evaluate",
+        commands.evaluate,
+        "Score a checkpoint on the test sets.",
         "evaluate --stage 2 --slice '{...}' --checkpoint results/stage2/checkpoint.pt "
         "--data results/data/stage2 --out results/eval/stage2",
-    )  # fmt: skip
+    )
     _add_stage(parser)
     _add_slice(parser)
     parser.add_argument("--checkpoint", type=Path, required=True)
@@ -189,43 +232,54 @@ def _add_evaluate(commands: Any) -> None:
     _add_device(parser)
 
 
-def _add_report(commands: Any) -> None:
+def _add_report(subparsers: Any) -> None:
     parser = _command(
-        commands, "report", _report, "Write the report page from the JSON artifacts.",
+        subparsers,
+        "report",
+        commands.report,
+        "Write the report page from the JSON artifacts.",
         "report --results results --slice '{...}' --out results/report",
-    )  # fmt: skip
+    )
     parser.add_argument("--results", type=Path, default=Path("results"))
     _add_slice(parser)
     _add_out(parser)
 
 
-def _add_verify(commands: Any) -> None:
+def _add_verify(subparsers: Any) -> None:
     parser = _command(
-        commands, "verify", _verify, "Compute every hash of a results folder again.",
+        subparsers,
+        "verify",
+        commands.verify,
+        "Compute every hash of a results folder again.",
         "verify results",
-    )  # fmt: skip
+    )
     parser.add_argument("results", type=Path, nargs="?", default=Path("results"))
 
 
-def _add_why(commands: Any) -> None:
+def _add_why(subparsers: Any) -> None:
     parser = _command(
-        commands, "why", _why, "Say for each stage what makes it stale against its manifest.",
+        subparsers,
+        "why",
+        commands.why,
+        "Say for each stage what makes it stale against its manifest.",
         "why --set 'stages.3.learning_rate=3e-4'",
-    )  # fmt: skip
+    )
     _add_config(parser)
 
 
-def _add_restore(commands: Any) -> None:
+def _add_restore(subparsers: Any) -> None:
     parser = _command(
-        commands, "restore", _restore, "Put back the results of a stage from before its last run.",
+        subparsers,
+        "restore",
+        commands.restore,
+        "Put back the results of a stage from before its last run.",
         "restore 3 4",
-    )  # fmt: skip
+    )
     parser.add_argument("stages", type=int, nargs="+", choices=range(5), metavar="STAGE")
     _add_config(parser)
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--project", type=Path, default=None, help="folder of config.yaml")
     parser.add_argument("--configfile", type=Path, help="as for snakemake")
     parser.add_argument("--scale", choices=["auto", "tiny", "small", "full"])
     parser.add_argument("--seed", type=int)
@@ -240,136 +294,3 @@ def _json(text: str) -> Any:
     if not isinstance(loaded, dict):
         raise argparse.ArgumentTypeError("expected a JSON object")
     return loaded
-
-
-def _data_split(arguments: argparse.Namespace) -> None:
-    from cogment_pipe.corpora import absolute
-    from cogment_pipe.data.corpus import split_corpus
-
-    split_corpus(arguments.stage, absolute(arguments.slice, project_folder()), arguments.out)
-
-
-def _data_tokenizer(arguments: argparse.Namespace) -> None:
-    from cogment_pipe.data.tokenizer import train_tokenizer
-
-    train_tokenizer(arguments.slice, arguments.corpus, arguments.out)
-
-
-def _data_prepare(arguments: argparse.Namespace) -> None:
-    from cogment_pipe.corpora import absolute
-    from cogment_pipe.data.prepare import prepare_stage
-
-    prepare_stage(
-        arguments.stage,
-        absolute(arguments.slice, project_folder()),
-        arguments.out,
-        corpus=arguments.corpus,
-        tokenizer=arguments.tokenizer,
-    )
-
-
-def _data_check(arguments: argparse.Namespace) -> None:
-    from cogment_pipe.data.check import check_path
-
-    print(check_path(arguments.path))
-
-
-def _train(arguments: argparse.Namespace) -> int:
-    from cogment_pipe.trainer import train_stage
-
-    return train_stage(
-        stage=arguments.stage,
-        slice=arguments.slice,
-        source=arguments.source,
-        data=arguments.data,
-        init=arguments.init,
-        out=arguments.out,
-        snapshots=arguments.snapshots,
-        snapshot_every=arguments.snapshot_every,
-        device=arguments.device,
-        log_every=arguments.log_every,
-        on_environment_change=arguments.on_environment_change,
-    )
-
-
-def _evaluate(arguments: argparse.Namespace) -> int:
-    from cogment_pipe.evaluator import evaluate_stage
-
-    return evaluate_stage(
-        stage=arguments.stage,
-        slice=arguments.slice,
-        checkpoint=arguments.checkpoint,
-        data=arguments.data,
-        out=arguments.out,
-        device=arguments.device,
-    )
-
-
-def _report(arguments: argparse.Namespace) -> None:
-    from cogment_pipe.report.page import build_report
-
-    build_report(results=arguments.results, slice=arguments.slice, out=arguments.out)
-
-
-def _verify(arguments: argparse.Namespace) -> int:
-    from cogment_pipe.staleness import verify_results
-
-    folders, problems = verify_results(arguments.results)
-    for problem in problems:
-        print(problem)
-    print(f"{len(folders)} folders with a manifest, {len(problems)} files that do not match")
-    return 1 if problems else EXIT_OK
-
-
-def _why(arguments: argparse.Namespace) -> int:
-    from cogment_pipe.guard import kept_scale
-    from cogment_pipe.staleness import why_stale
-
-    stale = False
-    for stage, reasons in why_stale(_config(arguments, kept_scale())).items():
-        stale = stale or bool(reasons)
-        print(f"stage {stage}: " + ("up to date" if not reasons else ""))
-        for reason in reasons:
-            print(f"  {reason}")
-    return 1 if stale else EXIT_OK
-
-
-def _restore(arguments: argparse.Namespace) -> None:
-    import subprocess
-
-    from cogment_pipe.guard import kept_scale, restore_previous
-
-    files = restore_previous(arguments.stages)
-    command = [
-        *(sys.executable, "-m", "snakemake", "--touch", "--cores", "1", "--quiet", "all"),
-        *("--snakefile", str(project_folder() / "Snakefile")),
-        *("--allowed-rules", "train_stage", "--config", *_overrides(arguments, kept_scale())),
-        *("--", *map(str, files)),
-    ]
-    done = subprocess.run(command, check=False)
-    if done.returncode:
-        raise CogmentError(f"the files are back, but Snakemake did not take note: {command}")
-    names = ", ".join(map(str, arguments.stages))
-    print(f"stage {names}: put back; what was there is in results/.previous now")
-
-
-def project_folder() -> Path:
-    """The folder of config.yaml and Snakefile."""
-    return Path(os.environ.get("COGMENT_PROJECT") or Path(__file__).resolve().parents[1])
-
-
-def _config(arguments: argparse.Namespace, kept: str | None) -> Any:
-    from cogment_pipe.config import load_config
-    from cogment_pipe.config_layers import read_yaml
-
-    user: dict[str, Any] = read_yaml(arguments.configfile) if arguments.configfile else {}
-    for key in ("scale", "seed"):
-        if getattr(arguments, key) is not None:
-            user[key] = getattr(arguments, key)
-    user["set"] = arguments.set
-    return load_config(arguments.project or project_folder(), Path.cwd(), user, kept)
-
-
-def _overrides(arguments: argparse.Namespace, kept: str | None) -> list[str]:
-    config = _config(arguments, kept)
-    return [f"scale={config.scale}", f"seed={config.seed}", f"set={';'.join(arguments.set)}"]

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from cogment_pipe.errors import CogmentError
+
 PACKAGE = __name__.partition(".")[0]
 ROOT = Path(__file__).parent
 DOTTED = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)*")
@@ -32,7 +34,13 @@ def source_hash(*entries: str, root: Path = ROOT) -> str:
 
 
 def module_hashes(*entries: str, root: Path = ROOT) -> dict[str, str]:
-    """Digest of each module in the import closure, by dotted name."""
+    """Digest of each module in the import closure, by dotted name.
+
+    Raises CogmentError for an entry that is no module: a rename must not hash as nothing.
+    """
+    for entry in entries:
+        if module_path(entry, root) is None:
+            raise CogmentError(f"no module {entry} in {root}; has it been renamed?")
     waiting, found = list(entries), {}
     while waiting:
         name = waiting.pop()
@@ -47,7 +55,7 @@ def module_hashes(*entries: str, root: Path = ROOT) -> dict[str, str]:
 
 def module_path(name: str, root: Path = ROOT) -> Path | None:
     """File of a module of this package, or None where there is none."""
-    if name == PACKAGE or not name.startswith(PACKAGE + "."):
+    if not name.startswith(PACKAGE + ".") or "__init__" in name:
         return None
     base = root.joinpath(*name.split(".")[1:])
     for path in (base.with_suffix(".py"), base / "__init__.py"):
@@ -93,11 +101,15 @@ def _names(tree: ast.AST, package: str) -> Iterator[str]:
             base = ".".join([*(above if node.level else []), *filter(None, [node.module])])
             yield base
             yield from (f"{base}.{alias.name}" for alias in node.names)
-    if "import_module" in ast.dump(tree):
+    if any(isinstance(node, ast.Call) and _imports_by_name(node) for node in ast.walk(tree)):
         # Names in a table count: too wide a closure costs a rerun, too narrow a wrong result.
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and DOTTED.fullmatch(str(node.value)):
                 yield from (node.value, f"{package}.{node.value}", f"{PACKAGE}.{node.value}")
+
+
+def _imports_by_name(call: ast.Call) -> bool:
+    return getattr(call.func, "attr", getattr(call.func, "id", "")) == "import_module"
 
 
 @cache

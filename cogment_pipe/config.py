@@ -105,7 +105,7 @@ class PipelineConfig(Strict):
         """GPUs that a training job asks for; a login node plans `full` without having one."""
         device = self.runtime.device
         return int(
-            device == "cuda" or device == "auto" and (self.scale == "full" or cuda_visible())
+            device == "cuda" or (device == "auto" and (self.scale == "full" or cuda_visible()))
         )
 
     @property

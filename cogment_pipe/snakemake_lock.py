@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cogment_pipe.atomic import write_bytes
-from cogment_pipe.lock import start_time
+from cogment_pipe.lock_owner import start_time
 
 FOLDER = Path(".snakemake/cogment")
 

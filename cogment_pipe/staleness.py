@@ -60,14 +60,29 @@ def why_stale(config: PipelineConfig, results: Path = Path("results")) -> dict[i
             reasons[k] = ["not trained yet"]
             continue
         manifest = read_manifest(folder)
-        reasons[k] = [
-            *_changed_leaves(manifest.get("slice", {}), json.loads(stage_slice(config, k))),
-            *_changed_code(manifest),
-            *_changed_inputs(manifest, results),
-        ]
+        reasons[k] = [*_changes(config, k, manifest), *_changed_inputs(manifest, results)]
         if k and reasons[k - 1] and not reasons[k]:
             reasons[k] = [f"stage {k - 1} is stale"]
     return reasons
+
+
+def refuse_stale(config: PipelineConfig, k: int, folder: Path) -> None:
+    """Stops where the stage kept in `folder` is not what configuration and code ask for now.
+
+    Putting it back would be in vain: the next run would train it again.
+    """
+    if not (folder / MANIFEST).is_file():
+        raise CogmentError(f"nothing to put back for stage {k}: {folder} holds no results")
+    for change in _changes(config, k, read_manifest(folder)):
+        raise CogmentError(
+            f"stage {k} as kept in {folder} would be trained again at once: {change}; put that "
+            "back first, in config.yaml or by --scale, --seed, --set"
+        )
+
+
+def _changes(config: PipelineConfig, k: int, manifest: dict[str, Any]) -> Iterator[str]:
+    yield from _changed_leaves(manifest.get("slice", {}), json.loads(stage_slice(config, k)))
+    yield from _changed_code(manifest)
 
 
 def _changed_leaves(old: Any, new: Any) -> Iterator[str]:

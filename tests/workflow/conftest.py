@@ -108,6 +108,6 @@ def run(finished, tmp_path) -> Run:
 
 
 @pytest.fixture
-def fresh(project, tmp_path) -> Run:
+def fresh(finished, tmp_path) -> Run:
     """A copy of the project without results."""
-    return copy_of_the_project(project, tmp_path / "fresh")
+    return copy_of_the_project(finished.project, tmp_path / "fresh")

@@ -11,6 +11,8 @@ rule split_corpus:
         "logs/data/split_stage{k}.log",
     benchmark:
         "benchmarks/data/split_stage{k}.tsv"
+    # A broken corpus stays broken: saying so twice helps nobody.
+    retries: 0
     conda:
         "../envs/cogment.yaml"
     threads: 1
@@ -36,6 +38,8 @@ rule train_tokenizer:
         "logs/data/tokenizer.log",
     benchmark:
         "benchmarks/data/tokenizer.tsv"
+    # A broken corpus stays broken: saying so twice helps nobody.
+    retries: 0
     conda:
         "../envs/cogment.yaml"
     threads: 1
@@ -65,6 +69,8 @@ rule prepare_data:
         "logs/data/stage{k}.log",
     benchmark:
         "benchmarks/data/stage{k}.tsv"
+    # A broken corpus stays broken: saying so twice helps nobody.
+    retries: 0
     conda:
         "../envs/cogment.yaml"
     threads: 1

@@ -25,6 +25,7 @@ rule report:
         "logs/report.log",
     benchmark:
         "benchmarks/report.tsv"
+    retries: 0
     conda:
         "../envs/cogment.yaml"
     threads: 1

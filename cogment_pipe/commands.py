@@ -1,0 +1,163 @@
+"""The handlers of the command line: from parsed arguments to the part that does the work.
+
+Each imports what it needs when it runs, so that `--help` and a wrong argument answer at once.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cogment_pipe.errors import CogmentError
+
+if TYPE_CHECKING:
+    from cogment_pipe.config import PipelineConfig
+
+
+def data_split(arguments: Namespace) -> None:
+    """`data split`: JSONL per task and split, with the corpora's sources."""
+    from cogment_pipe.corpora import absolute
+    from cogment_pipe.data.corpus import split_corpus
+
+    split_corpus(arguments.stage, absolute(arguments.slice, project_folder()), arguments.out)
+
+
+def data_tokenizer(arguments: Namespace) -> None:
+    """`data tokenizer`: the BPE, from training splits only."""
+    from cogment_pipe.data.tokenizer import train_tokenizer
+
+    train_tokenizer(arguments.slice, arguments.corpus, arguments.out)
+
+
+def data_prepare(arguments: Namespace) -> None:
+    """`data prepare`: the arrays of a stage."""
+    from cogment_pipe.corpora import absolute
+    from cogment_pipe.data.prepare import prepare_stage
+
+    prepare_stage(
+        arguments.stage,
+        absolute(arguments.slice, project_folder()),
+        arguments.out,
+        corpus=arguments.corpus,
+        tokenizer=arguments.tokenizer,
+    )
+
+
+def data_check(arguments: Namespace) -> None:
+    """`data check`: what a file or folder is."""
+    from cogment_pipe.data.check import check_path
+
+    print(check_path(arguments.path))
+
+
+def train(arguments: Namespace) -> int:
+    """`train`: one stage; 75 where a signal ended it after a snapshot."""
+    from cogment_pipe.trainer import train_stage
+
+    return train_stage(
+        stage=arguments.stage,
+        slice=arguments.slice,
+        source=arguments.source,
+        data=arguments.data,
+        init=arguments.init,
+        out=arguments.out,
+        snapshots=arguments.snapshots,
+        snapshot_every=arguments.snapshot_every,
+        device=arguments.device,
+        log_every=arguments.log_every,
+        on_environment_change=arguments.on_environment_change,
+    )
+
+
+def evaluate(arguments: Namespace) -> int:
+    """`evaluate`: one checkpoint on the test sets that are given."""
+    from cogment_pipe.evaluator import evaluate_stage
+
+    return evaluate_stage(
+        stage=arguments.stage,
+        slice=arguments.slice,
+        checkpoint=arguments.checkpoint,
+        data=arguments.data,
+        out=arguments.out,
+        device=arguments.device,
+    )
+
+
+def report(arguments: Namespace) -> None:
+    """`report`: the page."""
+    from cogment_pipe.report.page import build_report
+
+    build_report(results=arguments.results, slice=arguments.slice, out=arguments.out)
+
+
+def verify(arguments: Namespace) -> int:
+    """`verify`: 1 where a file does not match its manifest."""
+    from cogment_pipe.staleness import verify_results
+
+    folders, problems = verify_results(arguments.results)
+    for problem in problems:
+        print(problem)
+    print(f"{len(folders)} folders with a manifest, {len(problems)} problems")
+    return int(bool(problems))
+
+
+def why(arguments: Namespace) -> int:
+    """`why`: 1 where a stage is stale."""
+    from cogment_pipe.guard import kept_scale
+    from cogment_pipe.staleness import why_stale
+
+    reasons = why_stale(configuration(arguments, kept_scale()))
+    for stage, lines in reasons.items():
+        print(f"stage {stage}: " + ("stale" if lines else "up to date"))
+        for line in lines:
+            print(f"  {line}")
+    return int(any(reasons.values()))
+
+
+def restore(arguments: Namespace) -> None:
+    """`restore`: swaps stages with what results/.previous holds, and tells Snakemake."""
+    from cogment_pipe.guard import PREVIOUS, kept_scale, restore_previous
+    from cogment_pipe.staleness import refuse_stale
+
+    config = configuration(arguments, kept_scale())
+    for k in arguments.stages:
+        refuse_stale(config, k, PREVIOUS / f"stage{k}")
+    files = restore_previous(arguments.stages)
+    words = ["--touch", "--cores", "1", "--allowed-rules", "train_stage", "--quiet", "all"]
+    words += ["--snakefile", str(project_folder() / "Snakefile")]
+    words += ["--config", *_overrides(arguments, config)]
+    if arguments.configfile:
+        words += ["--configfile", str(arguments.configfile)]
+    command = [sys.executable, "-m", "snakemake", *words, "--", *map(str, files)]
+    done = subprocess.run(command, check=False, stdout=subprocess.DEVNULL)
+    if done.returncode:
+        raise CogmentError("the files are back, but Snakemake could not take note (see above)")
+    print(f"stage {', '.join(map(str, arguments.stages))}: put back from {PREVIOUS}")
+
+
+def project_folder() -> Path:
+    """The folder of config.yaml and Snakefile."""
+    return Path(os.environ.get("COGMENT_PROJECT") or Path(__file__).resolve().parents[1])
+
+
+def configuration(arguments: Namespace, kept: str | None) -> PipelineConfig:
+    """The configuration that `snakemake` would have with the same words."""
+    from cogment_pipe.config import load_config
+    from cogment_pipe.config_layers import read_yaml
+
+    user: dict[str, Any] = read_yaml(arguments.configfile) if arguments.configfile else {}
+    for key in ("scale", "seed"):
+        if getattr(arguments, key) is not None:
+            user[key] = getattr(arguments, key)
+    if arguments.set:
+        user["set"] = arguments.set
+    return load_config(project_folder(), Path.cwd(), user, kept)
+
+
+def _overrides(arguments: Namespace, config: PipelineConfig) -> list[str]:
+    chosen = [f"scale={config.scale}", f"seed={config.seed}"]
+    return chosen + ([f"set={';'.join(arguments.set)}"] if arguments.set else [])
