@@ -55,14 +55,19 @@ class Params(Strict):
 
 
 def items(params: Params, split: str, *, seed: int, stage: int, purpose: str) -> Iterator[TextItem]:
-    """Endless stream of items of one split; a question's wording belongs to one split only."""
-    step = 0
+    """Endless stream of items of one split; a question's wording belongs to one split only.
+
+    The place of the answer among the candidates goes round, so that no place is a good guess.
+    """
+    step, made = 0, [0, 0]
     while True:
         rng = stream(seed, stage, step, 0, f"{purpose}/{split}")
         compare = (step * params.comparison) % 1.0 + params.comparison >= 1.0
         step += 1
+        rank = made[compare] % (params.distractors + 1)
+        made[compare] += 1
         while True:
-            record = (_comparison if compare else _bridge)(rng, params)
+            record = (_comparison if compare else _bridge)(rng, params, rank)
             if split_of(record["question"]) == split:
                 break
         variants = {}
@@ -117,17 +122,18 @@ def _works(rng: np.random.Generator, names: list[str]) -> tuple[list[str], list[
     return works, relations, paragraphs
 
 
-def _bridge(rng: np.random.Generator, params: Params) -> dict:
+def _bridge(rng: np.random.Generator, params: Params, rank: int) -> dict:
     asked = one(rng, params.attributes)
     names, values, persons = _persons(rng, params, asked)
     works, relations, about = _works(rng, names)
     question = ATTRIBUTES[asked][1].format(r=RELATIONS[relations[0]][1], w=works[0])
     fact = next(i for i, text in enumerate(persons[0][1]) if _tells(text, values[names[0]]))
     support = [[works[0], 0], [names[0], fact]]
-    return _record(rng, question, values[names[0]], "bridge", support, persons + about)
+    context = _placed(rng, persons, about, names[0], rank)
+    return _record(question, values[names[0]], "bridge", support, context)
 
 
-def _comparison(rng: np.random.Generator, params: Params) -> dict:
+def _comparison(rng: np.random.Generator, params: Params, rank: int) -> dict:
     names, ages, persons = _persons(rng, params, "age")
     _, _, about = _works(rng, names)
     listed = f"{', '.join(names[:-1])} and {names[-1]}"
@@ -137,22 +143,30 @@ def _comparison(rng: np.random.Generator, params: Params) -> dict:
     ]
     answer = max(names, key=lambda name: int(ages[name]))
     question = AGE[1].format(names=listed)
-    return _record(rng, question, answer, "comparison", support, persons + about)
+    context = _placed(rng, persons, about, answer, rank)
+    return _record(question, answer, "comparison", support, context)
 
 
 def _tells(sentence: str, value: str) -> bool:
     return value in sentence.rstrip(".").split()
 
 
+def _placed(
+    rng: np.random.Generator, persons: list[list], about: list[list], gold: str, rank: int
+) -> list[list]:
+    """All paragraphs in random order, but for `gold` being the person number `rank` among them."""
+    context = choose(rng, persons + about, len(persons) + len(about))
+    titles = {name for name, _ in persons}
+    places = [i for i, (title, _) in enumerate(context) if title in titles]
+    here = next(i for i in places if context[i][0] == gold)
+    there = places[rank]
+    context[here], context[there] = context[there], context[here]
+    return context
+
+
 def _record(
-    rng: np.random.Generator,
-    question: str,
-    answer: str,
-    kind: str,
-    support: list[list],
-    paragraphs: list[list],
+    question: str, answer: str, kind: str, support: list[list], context: list[list]
 ) -> dict:
-    context = choose(rng, paragraphs, len(paragraphs))
     return _identified(
         {
             "question": question,

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cogment_pipe import scoring
-from cogment_pipe.data.loaders import files, gsm8k, hotpotqa, longbench, own_qa, scrolls
+from cogment_pipe.data.loaders import files, gsm8k, hotpotqa, longbench, own_qa, scrolls, text_check
 from cogment_pipe.data.loaders.files import Corpus, records
 from cogment_pipe.data.text_layout import LAYOUTS
 from cogment_pipe.errors import CogmentError
@@ -353,3 +353,28 @@ def test_whatever_a_file_holds_it_is_read_or_refused_in_one_line(
         for found in done.records.values():
             for record in found:
                 assert LAYOUTS[done.layout](record).gold["answers"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "line"),
+    [
+        ("gsm8k", "gsm8k: train "),
+        ("hotpotqa", "hotpotqa: train "),
+        ("longbench", "longbench: train 0, validation 0, test 36 items"),
+        ("scrolls_layout", "scrolls: train "),
+        ("qmsum", "scrolls: train "),
+    ],
+)
+def test_a_folder_is_recognised_and_counted(folder, line):
+    """Promise: a user learns what a folder is and what would be left out, without its name."""
+    text = text_check.describe(sample(folder) and SAMPLES / folder)
+    assert text.startswith(line)
+    assert ("left out of test: 20, language zh" in text) == (folder == "longbench")
+
+
+def test_own_questions_are_recognised(tmp_path):
+    """Promise: own JSON lines are recognised as such; foreign fields as nothing."""
+    lines(tmp_path / "a.jsonl", QA)
+    assert text_check.describe(tmp_path / "a.jsonl").startswith("qa: train ")
+    lines(tmp_path / "b.jsonl", [{"x": 1}])
+    assert text_check.describe(tmp_path / "b.jsonl") == ""

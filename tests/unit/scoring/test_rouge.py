@@ -29,9 +29,9 @@ WORDS = [
 ]
 # Computed once with rouge 1.0.1 and rouge-score 0.1.2.
 PINNED = [
-    ("the cat sat on the mat", "the cat is on the mat", 0.79999999500000, 0.8333333333333334),
-    ("A b c. D e f.", "D e f. A b c.", 0.9999999950000002, 0.5),
-    ("a a a b", "a b b b", 0.9999999950000002, 0.5),
+    ("the cat sat on the mat", "the cat is on the mat", 0.799999995, 0.8333333333333334),
+    ("A b c. D e f.", "D e f. A b c.", 0.999999995, 0.5),
+    ("a a a b", "a b b b", 0.999999995, 0.5),
 ]
 
 
