@@ -26,6 +26,7 @@ from cogment_pipe.evaluation_config import EvaluationSlice
 from cogment_pipe.halting_report import by_difficulty, halting_quality
 from cogment_pipe.model.model import Cogment
 from cogment_pipe.provenance import MANIFEST
+from cogment_pipe.scoring import arc_cells
 from cogment_pipe.scoring.bootstrap import interval
 from cogment_pipe.signals import StopFlag
 from cogment_pipe.stage_config import HomeConfig, ModelConfig
@@ -137,6 +138,10 @@ def evaluate_task(
     ]
     figures = scoring.score(task.metric, answers.values, golds)
     primary = scoring.primary(task.metric)
+    if task.metric == "arc":
+        figures |= arc_cells.compare(
+            answers.values, golds, seed=run.slice.seed, resamples=settings.bootstrap
+        )
     low, high = interval(
         items,
         seed=run.slice.seed,

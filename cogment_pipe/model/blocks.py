@@ -21,13 +21,25 @@ class Tape:
     earlier position as it was at that very call.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, last: Tensor) -> None:
+        """`last` (B,) is the place of each row's last position in the first pass (the prompt)."""
         self.entries: list[tuple[Tensor, Tensor]] = []
-        self.position = 0
+        self.inputs: list[Tensor] = []
+        self.last = last
+        self.position = self.conv_position = 0
 
     def rewind(self) -> None:
         """Start over with the first call: before the next position."""
-        self.position = 0
+        self.position = self.conv_position = 0
+
+    def left(self, x: Tensor) -> Tensor | None:
+        """Input (B, 1, D) of the position before x at this convolution; None on the first pass."""
+        number, self.conv_position = self.conv_position, self.conv_position + 1
+        if number == len(self.inputs):
+            self.inputs.append(x[torch.arange(len(x), device=x.device), self.last].unsqueeze(1))
+            return None
+        before, self.inputs[number] = self.inputs[number], x
+        return before
 
     def extend(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Append keys and values (B, heads, L, head_dim) of this call; returns all so far."""
@@ -48,7 +60,9 @@ class Geometry:
     cos, sin: (1 or B, 1, L, head_dim / 2) rotary angles of the own positions.
     mask: (B, 1, 1 or L, L + C) True where a key may be seen, or None where all keys may.
     valid: (B, L, 1) 1.0 at real positions, or None where all are real.
-    grid: (H, W) with H * W = L on grids, None on text (no convolution there).
+    grid: (H, W) with H * W = L on grids, None on text.
+    ahead: (B, L, 1) on text, 1.0 where the next position belongs to the prompt: only there may a
+        position see to its right.
     context: keys and values (B, heads, C, head_dim) of the demonstrations for each block, or None.
     tape: keys and values of positions before these (decoding), or None.
     """
@@ -58,6 +72,7 @@ class Geometry:
     mask: Tensor | None = None
     valid: Tensor | None = None
     grid: tuple[int, int] | None = None
+    ahead: Tensor | None = None
     context: list[tuple[Tensor, Tensor]] | None = None
     tape: Tape | None = None
 
@@ -159,7 +174,7 @@ class SwiGLU(nn.Module):
 
 
 class DepthwiseConv(nn.Module):
-    """3x3 depthwise convolution over the cells of a grid."""
+    """3x3 depthwise convolution over the cells of a grid; its middle row serves text."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -170,6 +185,18 @@ class DepthwiseConv(nn.Module):
         planes = x.transpose(1, 2).unflatten(-1, grid)  # (B, D, H, W)
         mixed = F.conv2d(planes, self.weight.to(x.dtype), padding=1, groups=planes.shape[1])
         return mixed.flatten(2).transpose(1, 2)
+
+    def along(self, x: Tensor, ahead: Tensor, left: Tensor | None = None) -> Tensor:
+        """Over text (B, L, D): the position before, the own, and the next where `ahead` allows.
+
+        An answer position never sees to its right, so nothing teacher-forced leaks. `left` is the
+        position before the first one of x, zero at the start of a sequence.
+        """
+        w = self.weight[:, 0, 1].to(x.dtype)  # (D, 3)
+        edge = torch.zeros_like(x[:, :1])
+        before = torch.cat([edge if left is None else left.to(x.dtype), x[:, :-1]], 1)
+        after = torch.cat([x[:, 1:], edge], 1) * ahead.to(x.dtype)
+        return before * w[:, 0] + x * w[:, 1] + after * w[:, 2]
 
 
 class TokenMLP(nn.Module):
@@ -211,7 +238,15 @@ class Block(nn.Module):
     ) -> Tensor:
         tokens = isinstance(self.mixer, TokenMLP)
         mixed = self.mixer(x) if tokens else self.mixer(x, geo, extra)
-        if self.conv is not None and geo.grid is not None:
-            mixed = mixed + self.conv(x if geo.valid is None else x * geo.valid, geo.grid)
+        if self.conv is not None:
+            mixed = mixed + self._around(x, geo)
         x = self.mixer_norm(x + mixed)
         return self.ffn_norm(x + self.ffn(x))
+
+    def _around(self, x: Tensor, geo: Geometry) -> Tensor:
+        """The convolution: over the grid, or along the text."""
+        if geo.grid is not None:
+            return self.conv(x if geo.valid is None else x * geo.valid, geo.grid)
+        if geo.ahead is None:  # demonstrations: a set of cells, not a sequence
+            return torch.zeros_like(x)
+        return self.conv.along(x, geo.ahead, geo.tape.left(x) if geo.tape else None)

@@ -77,7 +77,7 @@ def generate(
         feed.segments,
     )
     encoded = model.prepare(prompts, home.memory, home.segment_steps, memory)
-    tape = Tape()
+    tape = Tape(feed.prompt_length - 1)
     encoded.geo.tape = tape
     y, steps, halted_at, exact = _refine_prompt(model, encoded, home, halting, exact_threshold)
     rows = torch.arange(len(y), device=y.device)
@@ -150,7 +150,8 @@ def _refine_token(
     """Adapted answer state (B, D) of one new position, each row after its own number of steps."""
     stage = encoded.feed.stage
     cos, sin = rope_1d(place, model.core_head_dim)
-    geo = Geometry(cos[:, None], sin[:, None], mask[:, None, None], tape=tape)
+    ahead = torch.zeros_like(place).unsqueeze(-1)  # an answer sees nothing to its right
+    geo = Geometry(cos[:, None], sin[:, None], mask[:, None, None], ahead=ahead, tape=tape)
     inject = model.adapters(model.text.embed(token.unsqueeze(1)), stage, "input")
     one = Encoded(encoded.feed, inject, geo, encoded.memory, None, None, None, steps)
     carry: Carry = model.start(one)

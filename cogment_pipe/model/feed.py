@@ -9,6 +9,8 @@ from torch import Tensor
 
 from cogment_pipe.stage_config import ModelConfig
 
+IGNORED = -100  # label of a position without a loss
+
 
 @dataclass
 class GridFeed:
@@ -44,16 +46,35 @@ class GridFeed:
             raise ValueError(
                 f"symbols {tuple(self.symbols.shape)} are not (batch, {height * width})"
             )
-        if min(height, config.max_side) < height and width > 1:
-            raise ValueError(f"grid has {height} rows; model.max_side allows {config.max_side}")
-        for name, tensor in (("symbols", self.symbols), ("context", self.context)):
-            if tensor is not None and tensor.numel() and int(tensor.max()) >= config.grid_symbols:
-                raise ValueError(
-                    f"{name} hold {int(tensor.max())}; the cell alphabet ends at "
-                    f"{config.grid_symbols - 1} (model.grid_symbols)"
-                )
-            if tensor is not None and tensor.numel() and int(tensor.min()) < 0:
-                raise ValueError(f"{name} hold a negative symbol")
+        if min(height, width) > 1 and max(height, width) > config.max_side:
+            raise ValueError(f"grid is {height} x {width}; model.max_side allows {config.max_side}")
+        if config.mixer == "token_mlp" and self.context is not None:
+            raise ValueError("demonstrations need model.mixer attention; token_mlp has no keys")
+        if not 0 <= self.task < config.max_tasks:
+            raise ValueError(
+                f"task {self.task}; model.max_tasks allows 0 to {config.max_tasks - 1}"
+            )
+        _check_ids("symbols", self.symbols, config.grid_symbols, "cell alphabet", "grid_symbols")
+        if self.targets is not None:
+            _check_like("targets", self.targets, self.symbols)
+            labels = self.targets.masked_fill(self.targets == IGNORED, 0)
+            _check_ids("targets", labels, config.grid_symbols, "cell alphabet", "grid_symbols")
+        if self.context is not None:
+            self._check_context(config)
+
+    def _check_context(self, config: ModelConfig) -> None:
+        context, place = self.context, self.context_position
+        if place is None or (*context.shape[:2], 3) != place.shape or context.shape[-1] != 2:
+            shapes = [None if t is None else tuple(t.shape) for t in (context, place)]
+            raise ValueError(f"context and its positions {shapes} are not (B, C, 2) and (B, C, 3)")
+        _check_ids("context", context, config.grid_symbols, "cell alphabet", "grid_symbols")
+        _check_ids("context places", place[..., :2], config.max_side, "grid", "max_side")
+        _check_ids("context pairs", place[..., 2], config.max_pairs, "pairs", "max_pairs")
+
+    def check_length(self, limit: int) -> None:
+        """Raise ValueError where a grid has more cells than the stage's sequence_length."""
+        if self.symbols.shape[1] > limit:
+            raise ValueError(f"{self.symbols.shape[1]} cells; sequence_length allows {limit}")
 
 
 @dataclass
@@ -80,15 +101,52 @@ class TextFeed:
         ]
         return TextFeed(self.stage, self.task, *pick)
 
-    def check(self, config: ModelConfig, limit: int | None = None) -> None:
+    def check(self, config: ModelConfig) -> None:
         """Raise ValueError where a length or a token is outside the model's limits."""
         if self.tokens.ndim != 2:
             raise ValueError(f"tokens must be (batch, length), got {tuple(self.tokens.shape)}")
-        if limit is not None and self.tokens.shape[1] > limit:
-            raise ValueError(f"{self.tokens.shape[1]} tokens; sequence_length allows {limit}")
-        top = int(self.tokens.max())
-        if top >= config.vocab_size or int(self.tokens.min()) < 0:
-            raise ValueError(f"token {top} is outside the vocabulary of {config.vocab_size}")
+        if config.mixer == "token_mlp":
+            raise ValueError("text needs model.mixer attention; token_mlp would see later tokens")
+        _check_ids("tokens", self.tokens, config.vocab_size, "vocabulary", "vocab_size")
+        batch, width = self.tokens.shape
+        for name, given in (("prompt_length", self.prompt_length), ("length", self.length)):
+            if given.shape != (batch,):
+                raise ValueError(f"{name} must be ({batch},), got {tuple(given.shape)}")
+        if batch and bool(
+            ((self.prompt_length < 1) | (self.prompt_length > self.length)).any()
+            | (self.length > width).any()
+        ):
+            raise ValueError(f"1 <= prompt_length <= length <= {width} does not hold in every row")
+        if self.targets is not None:
+            _check_like("targets", self.targets, self.tokens)
+            labels = self.targets.masked_fill(self.targets == IGNORED, 0)
+            _check_ids("targets", labels, config.vocab_size, "vocabulary", "vocab_size")
+        if self.segments is not None:
+            if self.segments.ndim != 3 or self.segments.shape[0] != batch:
+                shape = tuple(self.segments.shape)
+                raise ValueError(f"segments must be ({batch}, segments, length), got {shape}")
+            _check_ids("segments", self.segments, config.vocab_size, "vocabulary", "vocab_size")
+
+    def check_length(self, limit: int) -> None:
+        """Raise ValueError where a row has more tokens than the stage's sequence_length."""
+        longest = int(self.length.max()) if len(self.length) else 0
+        if longest > limit:
+            raise ValueError(f"{longest} tokens; sequence_length allows {limit}")
+
+
+def _check_ids(name: str, ids: Tensor, end: int, what: str, key: str) -> None:
+    if not ids.numel():
+        return
+    low, high = ids.aminmax()
+    if int(high) >= end:
+        raise ValueError(f"{name} hold {int(high)}; the {what} ends at {end - 1} (model.{key})")
+    if int(low) < 0:
+        raise ValueError(f"{name} hold {int(low)}; ids start at 0")
+
+
+def _check_like(name: str, tensor: Tensor, other: Tensor) -> None:
+    if tensor.shape != other.shape:
+        raise ValueError(f"{name} must be {tuple(other.shape)}, got {tuple(tensor.shape)}")
 
 
 Feed = GridFeed | TextFeed

@@ -161,7 +161,8 @@ class Cogment(nn.Module):
         # each position sees itself: a row without any key would give NaN, even on padding
         own = torch.eye(width, dtype=torch.bool, device=tokens.device)
         mask = ((allowed & real[:, None, :]) | own)[:, None]  # (B, 1, L, L)
-        geo = Geometry(cos[None, None], sin[None, None], mask)
+        ahead = (place + 1 < prompt_length.unsqueeze(1)).unsqueeze(-1)  # (B, L, 1)
+        geo = Geometry(cos[None, None], sin[None, None], mask, ahead=ahead)
         inject = self.adapters(self.text.embed(tokens), feed.stage, "input")
         readable = in_prompt.unsqueeze(-1).to(inject.dtype)
         positions = labels = None
@@ -246,6 +247,7 @@ def select(encoded: Encoded, rows: Tensor) -> Encoded:
         sin=pick(geo.sin),
         mask=pick(geo.mask),
         valid=pick(geo.valid),
+        ahead=pick(geo.ahead),
         context=context,
     )
     memory = None if encoded.memory is None else MemoryState(encoded.memory.matrix[rows])
