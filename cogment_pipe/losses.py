@@ -10,7 +10,7 @@ only the newest step carries a gradient and the halting logit is trained by look
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,31 @@ from torch import Tensor
 from cogment_pipe.model.act import halting_weights, ponder_cost
 from cogment_pipe.model.model import StepOutput
 from cogment_pipe.stage_config import LossWeights
+
+
+@dataclass
+class Alignment:
+    """Predictions that must agree under an augmentation: (P,) places among the N targets each.
+
+    symbols: (P, V) column of the augmented logits that belongs to each original symbol, or None
+    where symbols keep their names.
+    """
+
+    original: Tensor
+    augmented: Tensor
+    symbols: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Share:
+    """What share of an optimizer step's targets, rows and aligned pairs a micro-batch holds."""
+
+    targets: float = 1.0
+    rows: float = 1.0
+    pairs: float = 1.0
+
+
+WHOLE = Share()
 
 
 @dataclass
@@ -34,6 +59,12 @@ class LossParts:
     exact: Tensor
     accuracy: Tensor
     solved: Tensor
+
+    @classmethod
+    def total(cls, chunks: list[LossParts]) -> LossParts:
+        """Sum over the micro-batches of an optimizer step, without graphs."""
+        names = [f.name for f in fields(cls)]
+        return cls(*(torch.stack([getattr(c, n).detach() for c in chunks]).sum(0) for n in names))
 
     def detached(self) -> dict[str, Tensor]:
         """Each part without its graph, by its name in metrics.jsonl."""
@@ -113,9 +144,13 @@ def _combine(
     exact: Tensor,
     accuracy: Tensor,
     solved: Tensor,
-    consistency: Tensor | None = None,
+    consistency: Tensor | None,
+    share: Share,
 ) -> LossParts:
     consistency = torch.zeros_like(steps) if consistency is None else consistency
+    steps, mixed, improvement = (t * share.targets for t in (steps, mixed, improvement))
+    ponder, exact, consistency = ponder * share.rows, exact * share.rows, consistency * share.pairs
+    accuracy, solved = accuracy * share.targets, solved * share.rows
     loss = (
         weights.deep * (steps + mixed) / 2
         + weights.improvement * improvement
@@ -135,15 +170,20 @@ def joint_loss(
     threshold: float,
     price: float,
     smoothing: float = 0.0,
+    alignment: Alignment | None = None,
+    share: Share = WHOLE,
 ) -> LossParts:
-    """Loss of all refinement steps together. labels, row: (N,); price: tau of the ponder cost."""
+    """Loss of all refinement steps together. labels, row: (N,); price: tau of the ponder cost.
+
+    `alignment` pairs predictions for the consistency loss; `share` weighs a micro-batch.
+    """
     batch = outputs[0].halt.shape[0]
     logits = torch.stack([o.logits for o in outputs])  # (T, N, V)
     per_target = cross_entropy(logits, labels, smoothing)  # (T, N)
     deep = deep_weights(len(outputs), weights.decay, weights.emphasis).to(logits.device)
     halt = torch.stack([o.halt for o in outputs], 1)  # (B, T)
-    share, _ = halting_weights(halt, threshold)
-    mixed = torch.einsum("nt,tnv->nv", share[row], logits.float())
+    spread, _ = halting_weights(halt, threshold)
+    mixed = torch.einsum("nt,tnv->nv", spread[row], logits.float())
     right = torch.exp(-cross_entropy(logits, labels)) if smoothing else torch.exp(-per_target)
     gains = [improvement_loss(right[t], right[t - 1], weights.margin) for t in range(1, len(right))]
     solved = torch.stack([row_solved(o.logits, labels, row, batch) for o in outputs], 1)
@@ -156,10 +196,12 @@ def joint_loss(
         steps=(deep * per_target.sum(1) / max(labels.numel(), 1)).sum(),
         mixed=mean(cross_entropy(mixed, labels, smoothing)),
         improvement=torch.stack(gains).mean() if gains else logits.sum() * 0.0,
-        ponder=ponder_cost(share).mean(),
+        ponder=ponder_cost(spread).mean(),
         exact=exact,
         accuracy=mean((logits[-1].argmax(-1) == labels).float()),
         solved=solved[:, -1].float().mean(),
+        consistency=None if alignment is None else consistency_loss(*paired(logits, alignment)),
+        share=share,
     )
 
 
@@ -175,6 +217,8 @@ def step_loss(
     threshold: float,
     price: float,
     smoothing: float = 0.0,
+    alignment: Alignment | None = None,
+    share: Share = WHOLE,
 ) -> tuple[LossParts, History]:
     """Loss of one refinement step whose predecessors are behind a detached carry.
 
@@ -224,13 +268,28 @@ def step_loss(
         exact=F.binary_cross_entropy_with_logits(output.exact, solved.float()),
         accuracy=mean((output.logits.argmax(-1) == labels).float()),
         solved=solved.float().mean(),
+        consistency=(
+            None if alignment is None else consistency_loss(*paired(output.logits, alignment))
+        ),
+        share=share,
     )
     left = History(output.logits.detach(), right.detach(), behind, spent, steps, y.detach(), count)
     return parts, left
 
 
+def paired(logits: Tensor, alignment: Alignment) -> tuple[Tensor, Tensor]:
+    """Logits (..., P, V) of originals and of their copies mapped back, out of (..., N, V)."""
+    other = logits[..., alignment.augmented, :]
+    if alignment.symbols is not None:
+        other = other.gather(-1, alignment.symbols.expand(other.shape))
+    return logits[..., alignment.original, :], other
+
+
 def consistency_loss(original: Tensor, augmented: Tensor) -> Tensor:
-    """KL(sg(original) || augmented mapped back), mean per valid cell; logits (N, V), one order."""
+    """KL(sg(original) || augmented mapped back), mean per valid cell; logits (..., P, V) each.
+
+    With leading refinement steps it is the mean over them too.
+    """
     target = F.log_softmax(original.detach().float(), -1)
     other = F.log_softmax(augmented.float(), -1)
     return mean(F.kl_div(other, target, log_target=True, reduction="none").sum(-1))

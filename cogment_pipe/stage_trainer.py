@@ -230,7 +230,7 @@ class StageTrainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.average.load_state_dict(state["average"])
         for name, saved in state["streams"].items():
-            self.streams[name].load_state_dict(saved)
+            self.streams[name].load_state_dict(saved, self.model.config.grid_symbols)
         self.detector.load_state_dict(state["detector"])
         self.step_count = int(state["step"])
         self.train_accuracy = float(state["train_accuracy"])

@@ -10,11 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from cogment_pipe.data.sampler import batch_indices
-from cogment_pipe.losses import History, LossParts, joint_loss, step_loss
+from cogment_pipe.data.twins import TwinBatch, align, take, twin_batch
+from cogment_pipe.losses import (
+    WHOLE,
+    Alignment,
+    History,
+    LossParts,
+    Share,
+    joint_loss,
+    step_loss,
+)
 from cogment_pipe.model.core import Carry
 from cogment_pipe.model.feed import Feed, to_feed
 from cogment_pipe.model.memory import MemoryState, WriteStats
@@ -25,13 +35,35 @@ from cogment_pipe.stage_config import LossWeights, StageConfig
 
 @dataclass
 class Update:
-    """What one update measured: loss parts, targets behind them, and the memory it left."""
+    """What one update measured: loss parts, targets and rows behind them, the memory it left."""
 
     parts: LossParts
     targets: int
     rows: int
     writes: WriteStats | None
     memory: MemoryState | None
+
+
+@dataclass
+class Chunk:
+    """Rows of a batch that go through the model together, and what they carry between updates."""
+
+    feed: Feed
+    alignment: Alignment | None = None
+    share: Share = WHOLE
+    carry: Carry | None = None
+    history: History | None = None
+
+    def state_dict(self) -> dict[str, object]:
+        """The carried tensors."""
+        history = {f.name: getattr(self.history, f.name) for f in fields(History)}
+        return {"carry": {"y": self.carry.y, "z": self.carry.z}, "history": history}
+
+    def load_state_dict(self, state: dict, device: torch.device) -> None:
+        """Go on with carried tensors."""
+        move = lambda t: t.to(device) if isinstance(t, Tensor) else t  # noqa: E731
+        self.carry = Carry(**{k: move(v) for k, v in state["carry"].items()})
+        self.history = History(**{k: move(v) for k, v in state["history"].items()})
 
 
 class TaskStream:
@@ -53,9 +85,7 @@ class TaskStream:
         self.seed, self.training_stage, self.device = seed, training_stage, device
         self.augment = augment
         self.updates = 0
-        self.feed: Feed | None = None
-        self.carry: Carry | None = None
-        self.history: History | None = None
+        self.chunks: list[Chunk] = []
 
     @property
     def length(self) -> int:
@@ -64,16 +94,55 @@ class TaskStream:
 
     @property
     def batch_size(self) -> int:
-        """Rows of a batch."""
+        """Rows of a batch, augmented copies not counted."""
         return self.data.batch_size or self.home.batch_size
 
-    def _batch(self, number: int) -> Feed:
+    # -- batches -------------------------------------------------------------------------------
+
+    def _batch(self, number: int, n_symbols: int) -> list[Chunk]:
+        """Batch `number`, in micro-batches."""
         keys = {"seed": self.seed, "stage": self.training_stage, "task": self.data.name}
         index = batch_indices(len(self.data), self.batch_size, number, **keys)
         purpose = f"batch/{self.data.name}"
         rng = stream(self.seed, self.training_stage, number, 0, purpose)
-        batch = self.data.batch(index, rng=rng, augment=self.augment)
-        return to_feed(batch, self.stage, self.device)
+        if self.augment and self.home.loss.consistency > 0:
+            twins = twin_batch(self.data, index, rng)
+        else:
+            batch = self.data.batch(index, rng=rng, augment=self.augment)
+            twins = TwinBatch(batch, np.zeros(0, np.int64), [])
+        chunks = self._split(twins, n_symbols)
+        if self.stage == self.training_stage:
+            # a replayed task comes with its own stage's lengths
+            for chunk in chunks:
+                chunk.feed.check_length(self.home.sequence_length)
+        return chunks
+
+    def _split(self, twins: TwinBatch, n_symbols: int) -> list[Chunk]:
+        """Micro-batches of nearly equal size; a twin stays beside its original."""
+        n = len(twins.batch) - len(twins.source)
+        parts = np.array_split(np.arange(n), min(self.home.accumulate, n))
+        chunks, sizes = [], []
+        for part in parts:
+            mine = np.flatnonzero(np.isin(twins.source, part))
+            batch = twins.batch
+            if len(parts) > 1:
+                batch = take(batch, np.concatenate([part, n + mine]))
+            changes = [twins.changes[i] for i in mine]
+            targets = batch.targets.reshape(len(batch), -1)
+            found = align(targets, twins.source[mine] - part[0], changes, n_symbols)
+            alignment = None
+            if len(found.original):
+                rows = (found.original, found.augmented, found.symbols)
+                alignment = Alignment(*(_tensor(a, self.device) for a in rows))
+            chunks.append(Chunk(to_feed(batch, self.stage, self.device), alignment))
+            sizes.append([(targets != -100).sum(), len(batch), len(found.original)])
+        if len(chunks) > 1:
+            totals = np.maximum(np.sum(sizes, 0), 1)
+            for chunk, size in zip(chunks, sizes, strict=True):
+                chunk.share = Share(*(size / totals).tolist())
+        return chunks
+
+    # -- updates -------------------------------------------------------------------------------
 
     def update(
         self,
@@ -85,21 +154,24 @@ class TaskStream:
     ) -> Update:
         """Run the stream's next update and leave its gradients in the parameters."""
         number, phase = divmod(self.updates, self.length)
-        if phase == 0 or self.feed is None:
-            self.feed = self._batch(number)
-        if phase == 0:
-            self.carry = self.history = None
+        if phase == 0 or not self.chunks:
+            self.chunks = self._batch(number, model.config.grid_symbols)
         self.updates += 1
         run = self._per_step if self.home.update == "per_step" else self._joint
-        update = run(model, weights, price, smoothing)
-        backward(update.parts.loss)
-        return update
+        found = []
+        for chunk in self.chunks:
+            one = run(chunk, model, weights, price, smoothing)
+            backward(one.parts.loss)
+            found.append(one)
+        if self.home.update == "joint":
+            self.chunks = []
+        return found[0] if len(found) == 1 else _together(found)
 
     def _joint(
-        self, model: Cogment, weights: LossWeights, price: float, smoothing: float
+        self, chunk: Chunk, model: Cogment, weights: LossWeights, price: float, smoothing: float
     ) -> Update:
         home = self.home
-        encoded = model.prepare(self.feed, home.memory, home.segment_steps)
+        encoded = model.prepare(chunk.feed, home.memory, home.segment_steps)
         carry, outputs = model.start(encoded), []
         for _ in range(home.max_refinement_steps):
             carry = model.step(encoded, carry, home.activation_checkpointing)
@@ -114,58 +186,76 @@ class TaskStream:
             threshold=home.act_threshold,
             price=price,
             smoothing=smoothing,
+            alignment=chunk.alignment,
+            share=chunk.share,
         )
-        self.feed = None
-        return Update(
-            parts,
-            len(encoded.labels),
-            len(outputs[0].halt),
-            encoded.writes,
-            encoded.memory,
-        )
+        rows = len(outputs[0].halt)
+        return Update(parts, len(encoded.labels), rows, encoded.writes, encoded.memory)
 
     def _per_step(
-        self, model: Cogment, weights: LossWeights, price: float, smoothing: float
+        self, chunk: Chunk, model: Cogment, weights: LossWeights, price: float, smoothing: float
     ) -> Update:
         home = self.home
-        encoded = model.prepare(self.feed, home.memory, home.segment_steps)
+        encoded = model.prepare(chunk.feed, home.memory, home.segment_steps)
         halt_before = None
-        if self.history is not None:
-            halt_before = model.core.stop_logits(self.history.y, encoded.readable)[0]
-        carry = model.start(encoded) if self.carry is None else self.carry
+        if chunk.history is not None:
+            halt_before = model.core.stop_logits(chunk.history.y, encoded.readable)[0]
+        carry = model.start(encoded) if chunk.carry is None else chunk.carry
         carry = model.step(encoded, carry, home.activation_checkpointing)
         output = model.outputs(encoded, carry)
-        parts, self.history = step_loss(
+        parts, chunk.history = step_loss(
             output,
             carry.y,
             encoded.labels,
             encoded.row,
-            self.history,
+            chunk.history,
             halt_before,
             weights=weights,
             threshold=home.act_threshold,
             price=price,
             smoothing=smoothing,
+            alignment=chunk.alignment,
+            share=chunk.share,
         )
-        self.carry = carry.detach()
+        chunk.carry = carry.detach()
         return Update(parts, len(encoded.labels), len(output.halt), encoded.writes, encoded.memory)
 
     # -- state ---------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, object]:
-        """Position and, amid a batch, the carried tensors."""
+        """Position and, amid a batch, the carried tensors of each micro-batch."""
         state: dict[str, object] = {"updates": self.updates}
-        if self.updates % self.length and self.carry is not None:
-            state["carry"] = {"y": self.carry.y, "z": self.carry.z}
-            state["history"] = {f.name: getattr(self.history, f.name) for f in fields(History)}
+        if self.updates % self.length and self.chunks:
+            state["chunks"] = {str(i): c.state_dict() for i, c in enumerate(self.chunks)}
         return state
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: dict, n_symbols: int = 64) -> None:
         """Continue from `state_dict`; the batch in progress is made again from its number."""
-        self.updates = int(state["updates"])
-        self.feed = self.carry = self.history = None
-        if "carry" in state:
-            self.feed = self._batch(self.updates // self.length)
-            move = lambda t: t.to(self.device) if isinstance(t, Tensor) else t  # noqa: E731
-            self.carry = Carry(**{k: move(v) for k, v in state["carry"].items()})
-            self.history = History(**{k: move(v) for k, v in state["history"].items()})
+        self.updates, self.chunks = int(state["updates"]), []
+        if "chunks" in state:
+            self.chunks = self._batch(self.updates // self.length, n_symbols)
+            for number, chunk in enumerate(self.chunks):
+                chunk.load_state_dict(state["chunks"][str(number)], self.device)
+
+
+def _tensor(array: np.ndarray | None, device: torch.device) -> Tensor | None:
+    return None if array is None else torch.as_tensor(array).to(device)
+
+
+def _together(found: list[Update]) -> Update:
+    """What the micro-batches of one update measured, as one."""
+    writes = memory = None
+    if found[0].writes is not None:
+        kept = [u.writes for u in found]
+        writes = WriteStats(
+            *(torch.cat([getattr(w, f.name) for w in kept]) for f in fields(WriteStats))
+        )
+    if found[0].memory is not None:
+        memory = MemoryState(torch.cat([u.memory.matrix.detach() for u in found]))
+    return Update(
+        LossParts.total([u.parts for u in found]),
+        sum(u.targets for u in found),
+        sum(u.rows for u in found),
+        writes,
+        memory,
+    )

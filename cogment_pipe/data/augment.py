@@ -46,6 +46,12 @@ class Augmentation:
         out.ravel()[self.cells] = np.argsort(self.symbols)[grid.ravel()]
         return out
 
+    def symbol_map(self, n: int) -> np.ndarray:
+        """(n,) new symbol of each old one among the first n; symbols past the table keep theirs."""
+        table = np.arange(max(n, len(self.symbols)))
+        table[: len(self.symbols)] = self.symbols
+        return table[:n]
+
     def invert_scores(self, scores: np.ndarray) -> np.ndarray:
         """Scores (H*W, S <= 64) per symbol of an augmented grid -> scores of the original."""
         out = np.empty_like(scores)
