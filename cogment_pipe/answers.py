@@ -67,7 +67,7 @@ def answer_task(
         with torch.no_grad(), torch.autocast(device.type, kind, enabled=precision != "fp32"):
             part = one(model, feed, home, settings, halting or settings.halting, memory_mode)
         if task.kind == "text":
-            part.values = [tokenizer.decode(tokens) for tokens in part.values]
+            part.values = [tokenizer.decode(tokens).strip() for tokens in part.values]
         elif task.metric == "listops":
             part.values = [_digit(grid) for grid in part.values]
             part.by_step = [[_digit(grid) for grid in values] for values in part.by_step]

@@ -99,7 +99,7 @@ def build_parser() -> argparse.ArgumentParser:
     # A new command: one `_add_` function here, one handler in commands.py.
     for add in (_add_data, _add_train, _add_evaluate, _add_report):
         add(subparsers)
-    for add in (_add_verify, _add_why, _add_restore):
+    for add in (_add_verify, _add_why, _add_restore, _add_inspect):
         add(subparsers)
     return parser
 
@@ -276,6 +276,17 @@ def _add_restore(subparsers: Any) -> None:
         "restore 3 4",
     )
     parser.add_argument("stages", type=int, nargs="+", choices=range(5), metavar="STAGE")
+    _add_config(parser)
+
+
+def _add_inspect(subparsers: Any) -> None:
+    parser = _command(
+        subparsers,
+        "inspect",
+        commands.inspect,
+        "Print the model's parameters, operations per refinement step and bytes of state.",
+        "inspect --scale full",
+    )
     _add_config(parser)
 
 

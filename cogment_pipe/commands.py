@@ -17,6 +17,10 @@ from cogment_pipe.errors import CogmentError
 if TYPE_CHECKING:
     from cogment_pipe.config import PipelineConfig
 
+TEXT_STAGES = (3, 4)
+ARC_GENERATORS = ("arc", "arc_like")
+ARC_CONTEXT = 1024  # demonstration cells of an item where its task names no other number
+
 
 def data_split(arguments: Namespace) -> None:
     """`data split`: JSONL per task and split, with the corpora's sources."""
@@ -137,6 +141,25 @@ def restore(arguments: Namespace) -> None:
     if done.returncode:
         raise CogmentError("the files are back, but Snakemake could not take note (see above)")
     print(f"stage {', '.join(map(str, arguments.stages))}: put back from {PREVIOUS}")
+
+
+def inspect(arguments: Namespace) -> None:
+    """`inspect`: what the model of a scale is made of and what it costs."""
+    from cogment_pipe.guard import kept_scale
+    from cogment_pipe.model.budget import Workload, describe
+
+    config = configuration(arguments, kept_scale())
+    stages = []
+    for k, stage in config.stages.items():
+        text = k in TEXT_STAGES
+        length = stage.segment_length or stage.sequence_length
+        arc = [t.params for t in stage.tasks.values() if t.generator in ARC_GENERATORS]
+        context = max((int(p.get("context_cells", ARC_CONTEXT)) for p in arc), default=0)
+        work = Workload(length, text, context)
+        stages.append(
+            (f"{k} {stage.name[:10]}", work, stage.max_refinement_steps, stage.memory.read)
+        )
+    print("\n".join(describe(config.scale, config.model, stages)))
 
 
 def project_folder() -> Path:

@@ -249,8 +249,8 @@ def build_trainer(run: StageRun) -> StageTrainer:
             raise CogmentError(f"checkpoint {run.init}: {error}") from error
     folders = {stage_of(folder): folder for folder in run.data}
     wanted = sorted(folders) if run.slice.stage.replay else [run.stage]
-    train = [StageData(j, load_stage(folders[j], "train")) for j in wanted if j <= run.stage]
-    validation = StageData(run.stage, load_stage(folders[run.stage], "validation"))
+    train = [items(j, folders[j], "train") for j in wanted if j <= run.stage]
+    validation = items(run.stage, folders[run.stage], "validation")
     return StageTrainer(
         model,
         run.slice,
@@ -260,6 +260,14 @@ def build_trainer(run: StageRun) -> StageTrainer:
         device=run.device,
         precision=run.precision,
     )
+
+
+def items(stage: int, folder: Path, split: str) -> StageData:
+    """The tasks of a stage that have items in a split (a corpus may be for testing only)."""
+    tasks = {name: task for name, task in load_stage(folder, split).items() if len(task)}
+    if not tasks:
+        raise CogmentError(f"{folder}: no task has {split} items; give stage {stage} more data")
+    return StageData(stage, tasks)
 
 
 def stage_of(folder: Path) -> int:

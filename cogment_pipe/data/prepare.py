@@ -115,7 +115,7 @@ def prepare_stage(
             tasks[name] = made
             leaks |= task_leaks(out, name)
         else:
-            from cogment_pipe.data.text_dataset import prepare_text
+            from cogment_pipe.data.text_prepare import prepare_text
 
             tasks[name] = prepare_text(name, task, slice, corpus, tokenizer, out)
             leaks |= {f"{name}: {k}": n for k, n in tasks[name].pop("leaks", {}).items()}

@@ -7,7 +7,6 @@ and items.{task}.{split}.jsonl with what the metric needs.
 
 from __future__ import annotations
 
-import importlib
 import json
 from pathlib import Path
 
@@ -128,10 +127,3 @@ def _gather(flat: np.ndarray, start: np.ndarray, length: np.ndarray, width: int)
     if not len(flat):
         return np.zeros(where.shape, dtype=np.int64)
     return np.where(inside, flat[where], 0).astype(np.int64)
-
-
-def __getattr__(name: str):
-    # Lazy, and by name: a training run reads TextTask and must not depend on how data is prepared.
-    if name == "prepare_text":
-        return importlib.import_module("cogment_pipe.data.text_prepare").prepare_text
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
