@@ -34,7 +34,10 @@ def test_a_learning_rate_plans_its_stage_and_what_follows(run):
     """Stage 3's learning rate: stages 3 and 4, their evaluation, the report, nothing else."""
     expected = {*TRAINING[3:], *EVALUATION[3:], REPORT}
     assert run.planned(config=(f"set={RATE}",)) == expected
-    run.edit("config.yaml", "        max_steps: 12\n        batch_size: 2\n        sequence_length: 160\n        learning_rate: 1e-3", "        max_steps: 12\n        batch_size: 2\n        sequence_length: 160\n        learning_rate: 2e-3")  # fmt: skip  # noqa: E501
+    head, tiny = (run.project / "config.yaml").read_text().split("\n  tiny:\n")
+    before, stage = tiny.split("\n      3:\n")
+    edited = stage.replace("learning_rate: 1e-3", "learning_rate: 2e-3", 1)
+    (run.project / "config.yaml").write_text(f"{head}\n  tiny:\n{before}\n      3:\n{edited}")
     assert run.planned() == expected
 
 
