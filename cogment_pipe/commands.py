@@ -156,9 +156,7 @@ def inspect(arguments: Namespace) -> None:
         arc = [t.params for t in stage.tasks.values() if t.generator in ARC_GENERATORS]
         context = max((int(p.get("context_cells", ARC_CONTEXT)) for p in arc), default=0)
         work = Workload(length, text, context)
-        stages.append(
-            (f"{k} {stage.name[:10]}", work, stage.max_refinement_steps, stage.memory.read)
-        )
+        stages.append((f"{k} {stage.name}", work, stage.max_refinement_steps, stage.memory.read))
     print("\n".join(describe(config.scale, config.model, stages)))
 
 
