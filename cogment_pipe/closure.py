@@ -10,47 +10,103 @@ from __future__ import annotations
 import ast
 import hashlib
 import io
+import json
 import re
+import sys
 import tokenize
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from cogment_pipe.atomic import write_bytes
 from cogment_pipe.errors import CogmentError
 
 PACKAGE = __name__.partition(".")[0]
 ROOT = Path(__file__).parent
+# Part of the store's keys: raise it when the hashing below changes.
+VERSION = 1
 DOTTED = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)*")
 LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
 SPELLED = {tokenize.INDENT: "<indent>", tokenize.DEDENT: "<dedent>", tokenize.NEWLINE: "<line>"}
 
 
+class CodeIndex:
+    """Digest and imports of each module, read once; with a `store`, once per content.
+
+    Tokenizing the package takes longer than all the rest of a dry run, and the store's key is the
+    content itself, so an entry is never out of date.
+    """
+
+    def __init__(self, root: Path = ROOT, store: Path | None = None) -> None:
+        self.root, self.store = root, store
+        self._entries: dict[str, list] = {}
+        self._new = False
+        if store is not None and store.is_file():
+            try:
+                self._entries = json.loads(store.read_text(encoding="utf-8"))
+            except ValueError:
+                self._entries = {}  # a damaged store costs time, never a wrong answer
+
+    def module_hashes(self, *entries: str) -> dict[str, str]:
+        """Digest of each module in the import closure, by dotted name.
+
+        Raises CogmentError for an entry that is no module: a rename must not hash as nothing.
+        """
+        for entry in entries:
+            if module_path(entry, self.root) is None:
+                raise CogmentError(f"no module {entry} in {self.root}; has it been renamed?")
+        waiting, found = list(entries), {}
+        while waiting:
+            name = waiting.pop()
+            path = module_path(name, self.root)
+            if name in found or path is None:
+                continue
+            found[name], names = self._entry(name, path)
+            waiting += _existing(names, self.root)
+        return dict(sorted(found.items()))
+
+    def source_hash(self, *entries: str) -> str:
+        """One digest of every module that `entries` (dotted names) import, directly or not."""
+        digest = hashlib.sha256()
+        for name, value in sorted(self.module_hashes(*entries).items()):
+            digest.update(f"{name}={value}\n".encode())
+        return digest.hexdigest()
+
+    def save(self) -> None:
+        """Keeps the store for the next call."""
+        if self.store is not None and self._new:
+            write_bytes(self.store, json.dumps(self._entries).encode())
+
+    def _entry(self, name: str, path: Path) -> list:
+        content = path.read_bytes()
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        version = f"{VERSION} {sys.version_info[:2]} {package}\0".encode()
+        key = hashlib.sha256(version + content).hexdigest()
+        if key not in self._entries:
+            text = content.decode("utf-8")
+            self._entries[key] = [_text_hash(text), sorted(set(_names(ast.parse(text), package)))]
+            self._new = True
+        return self._entries[key]
+
+
 def source_hash(*entries: str, root: Path = ROOT) -> str:
-    """One digest of every module that `entries` (dotted names) import, directly or not."""
-    digest = hashlib.sha256()
-    for name, value in sorted(module_hashes(*entries, root=root).items()):
-        digest.update(f"{name}={value}\n".encode())
-    return digest.hexdigest()
+    """`CodeIndex.source_hash` without a store."""
+    return CodeIndex(root).source_hash(*entries)
 
 
 def module_hashes(*entries: str, root: Path = ROOT) -> dict[str, str]:
-    """Digest of each module in the import closure, by dotted name.
+    """`CodeIndex.module_hashes` without a store."""
+    return CodeIndex(root).module_hashes(*entries)
 
-    Raises CogmentError for an entry that is no module: a rename must not hash as nothing.
+
+def imported(name: str, root: Path = ROOT) -> list[str]:
+    """Dotted names of all that the module `name` imports anywhere, of any package.
+
+    Imports inside functions count; those under `if TYPE_CHECKING` do not, as they never run.
     """
-    for entry in entries:
-        if module_path(entry, root) is None:
-            raise CogmentError(f"no module {entry} in {root}; has it been renamed?")
-    waiting, found = list(entries), {}
-    while waiting:
-        name = waiting.pop()
-        path = module_path(name, root)
-        if name in found or path is None:
-            continue
-        text = path.read_text(encoding="utf-8")
-        found[name] = _text_hash(text)
-        waiting += imported(text, name, path, root)
-    return dict(sorted(found.items()))
+    path = module_path(name, root)
+    if path is None:
+        raise CogmentError(f"no module {name} in {root}")
+    return CodeIndex(root)._entry(name, path)[1]
 
 
 def module_path(name: str, root: Path = ROOT) -> Path | None:
@@ -64,26 +120,17 @@ def module_path(name: str, root: Path = ROOT) -> Path | None:
     return None
 
 
-@cache
-def _imports(text: str, package: str) -> tuple[str, ...]:
-    return tuple(_names(ast.parse(text), package))
-
-
-def imported(text: str, name: str, path: Path, root: Path = ROOT) -> list[str]:
-    """Dotted names of this package's modules that the source of `name` imports anywhere.
-
-    Imports inside functions count; those under `if TYPE_CHECKING` do not, as they never run.
-    """
-    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+def _existing(names: Iterable[str], root: Path) -> list[str]:
+    """Those names that are modules of this package, with the packages they lie in."""
     modules = []
-    for target in _imports(text, package):
+    for target in names:
         parts = target.split(".")
         # Importing a.b.c runs a.b's __init__ too.
         for stop in range(2, len(parts) + 1):
             prefix = ".".join(parts[:stop])
             if module_path(prefix, root) is not None:
                 modules.append(prefix)
-    return list(dict.fromkeys(modules))
+    return modules
 
 
 def _names(tree: ast.AST, package: str) -> Iterator[str]:
@@ -112,7 +159,6 @@ def _imports_by_name(call: ast.Call) -> bool:
     return getattr(call.func, "attr", getattr(call.func, "id", "")) == "import_module"
 
 
-@cache
 def _text_hash(text: str) -> str:
     digest = hashlib.sha256()
     for token in _tokens(text):

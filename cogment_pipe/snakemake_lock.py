@@ -48,7 +48,8 @@ def take_ownership(snakemake: Path = Path(".snakemake"), release: bool = True) -
     Returns whether a lock was removed. The flock makes record, check and removal one step, so a
     second call that starts at the same moment sees this one's record.
     """
-    owners = snakemake / FOLDER.name / "owners"
+    # Absolute: Snakemake leaves the working directory before `_forget` runs.
+    owners = (snakemake / FOLDER.name / "owners").absolute()
     owners.mkdir(parents=True, exist_ok=True)
     with (owners.parent / "ownership.lock").open("w") as gate:
         fcntl.flock(gate, fcntl.LOCK_EX)

@@ -6,6 +6,7 @@ any other exception with its place in the Snakefile.
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cogment_pipe import corpora, guard, snakemake_lock
+from cogment_pipe.closure import CodeIndex
 from cogment_pipe.config import STAGES, PipelineConfig, cuda_visible, load_config
 from cogment_pipe.errors import CogmentError
 from cogment_pipe.run_record import write_run_record
@@ -47,6 +49,14 @@ def open_run(project: Path, user: dict[str, Any], main: bool) -> PipelineConfig:
     if main and snakemake_lock.take_ownership(release=config.auto_unlock):
         say("lock: released, every call that may have held it is dead")
     return config
+
+
+def code_index() -> CodeIndex:
+    """Hashes of the code, remembered between calls in this working directory."""
+    # Absolute: Snakemake leaves the working directory before the interpreter ends.
+    index = CodeIndex(store=Path(".snakemake/cogment/code.json").absolute())
+    atexit.register(index.save)
+    return index
 
 
 @_one_line

@@ -9,12 +9,13 @@ import sys
 import pytest
 
 import cogment_pipe
-from cogment_pipe.closure import PACKAGE, ROOT, _imports, module_hashes, module_path
+from cogment_pipe.closure import PACKAGE, ROOT, CodeIndex, imported
 
 MODULES = sorted(
     ".".join((PACKAGE, *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
     for path in ROOT.rglob("*.py")
 )
+INDEX = CodeIndex()
 TORCH_FREE = [
     "cli",
     "commands",
@@ -54,10 +55,7 @@ def members(name: str) -> list[str]:
 
 
 def reached(name: str) -> set[str]:
-    found: set[str] = set()
-    for module in members(name):
-        found |= set(module_hashes(module))
-    return found
+    return set(INDEX.module_hashes(*(m for m in members(name) if m != PACKAGE)))
 
 
 def test_the_walk_sees_the_package():
@@ -74,11 +72,7 @@ def test_imports_point_one_way(name, forbidden):
 
 
 def imports_torch(module: str) -> bool:
-    path = module_path(module)
-    assert path is not None
-    text = path.read_text()
-    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    return any(name.split(".")[0] == "torch" for name in _imports(text, package))
+    return any(name.split(".")[0] == "torch" for name in imported(module))
 
 
 @pytest.mark.parametrize("name", ["data", "scoring", "report", "config", "provenance"])

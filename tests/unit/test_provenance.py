@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from cogment_pipe.closure import imported, module_hashes, module_path, source_hash
+from cogment_pipe.closure import CodeIndex, module_hashes, module_path, source_hash
 from cogment_pipe.errors import CogmentError
 from cogment_pipe.guard import HashCache
 from cogment_pipe.provenance import read_manifest, verify_manifest, versions, write_manifest
@@ -113,16 +113,37 @@ def test_editing_one_module_changes_its_own_hash_only(package):
     assert {name for name in before if before[name] != after[name]} == {"cogment_pipe.c"}
 
 
+def test_the_store_changes_no_answer(package, tmp_path, monkeypatch):
+    """A stored module is not read again, a changed one is, a damaged store is forgotten."""
+    package("a.py", "from cogment_pipe import b\n")
+    root, store = package("b.py", "X = 1\n"), tmp_path / "store.json"
+    first = CodeIndex(root, store)
+    before = first.source_hash("cogment_pipe.a")
+    first.save()
+    with monkeypatch.context() as patched:
+        patched.setattr("cogment_pipe.closure._text_hash", lambda text: "read again")
+        assert CodeIndex(root, store).source_hash("cogment_pipe.a") == before
+        package("b.py", "X = 2\n")
+        changed = CodeIndex(root, store).module_hashes("cogment_pipe.a")
+        assert changed["cogment_pipe.b"] == "read again"
+    assert CodeIndex(root, store).source_hash("cogment_pipe.a") == source_hash(
+        "cogment_pipe.a", root=root
+    )
+    store.write_text("{")
+    package("b.py", "X = 1\n")
+    assert CodeIndex(root, store).source_hash("cogment_pipe.a") == before
+
+
 def test_every_module_can_be_hashed(project):
     """No file of the package is beyond the tokenizer, and each import is found."""
+    index = CodeIndex()
     for path in sorted((project / "cogment_pipe").rglob("*.py")):
         parts = path.relative_to(project).with_suffix("").parts
         name = ".".join(parts).removesuffix(".__init__")
         if name == "cogment_pipe":
             continue
         assert module_path(name) == path
-        imported(path.read_text(), name, path)
-        module_hashes(name)
+        assert name in index.module_hashes(name)
 
 
 @pytest.fixture

@@ -101,6 +101,11 @@ def test_two_runs_give_the_same_bits(finished, fresh):
     assert len(fresh.hashes("results/stage*/checkpoint.pt")) == 5
 
 
+def test_a_call_that_ends_leaves_no_owner(finished):
+    """Only calls that were killed leave a record; it would let a stranger's lock look stale."""
+    assert list((finished.out / ".snakemake/cogment/owners").iterdir()) == []
+
+
 def test_snapshots_go_when_the_call_has_succeeded(finished):
     """No mid-stage state is left behind after success, and nothing but results is in results."""
     left = [

@@ -9,10 +9,10 @@ if str(PROJECT) not in sys.path:
 
 from cogment_pipe import config as configuration
 from cogment_pipe import corpora, workflow_hooks
-from cogment_pipe.provenance import source_hash
 
 CONFIG = workflow_hooks.open_run(PROJECT, config, main=workflow.is_main_process)
 LAST = CONFIG.last_stage
+source_hash = workflow_hooks.code_index().source_hash
 TEXT_STAGES = configuration.TEXT_STAGES
 
 
