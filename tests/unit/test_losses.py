@@ -150,7 +150,7 @@ def slow_joint(out: list[StepOutput], weights: LossWeights, threshold: float, pr
     bce = torch.zeros((), dtype=torch.float64)
     for o in out:
         for b in range(3):
-            mine = ROW == b
+            mine = b == ROW
             right = float((o.logits[mine].argmax(-1) == LABELS[mine]).all())
             p = torch.sigmoid(o.exact[b].double())
             bce = bce - (right * p.log() + (1 - right) * (1 - p).log()) / 3 / steps
@@ -264,7 +264,7 @@ def test_rows_that_have_halted_drop_out():
 
 
 def test_step_loss_parts_are_this_steps_own():
-    """Cross-entropy, improvement over the step before, accuracy and exactness of the newest step."""
+    """Cross-entropy of the newest step, and its improvement over the one before."""
     out = outputs(3)
     found, _ = by_steps(out, LossWeights(improvement=1.0), 0.99)
     right = [torch.exp(-cross_entropy(o.logits, LABELS)) for o in out]

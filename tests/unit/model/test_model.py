@@ -80,7 +80,7 @@ def test_batch_size_changes_nothing_but_rounding(model, grids, texts, run, write
 def test_padding_cells_change_nothing(model, grids, run):
     """A 1 x 9 row padded to 1 x 14 gives the logits of the unpadded one."""
     feed = grids(grid=(1, 9))
-    pad = lambda t, value: torch.nn.functional.pad(t, (0, 5), value=value)  # noqa: E731
+    pad = lambda t, value: torch.nn.functional.pad(t, (0, 5), value=value)
     wide = GridFeed(1, 3, (1, 14), pad(feed.symbols, 0), pad(feed.targets, -100), padded=True)
     a, b = run(model, feed, MemoryWrites()), run(model, wide, MemoryWrites())
     assert_rows(a, b, [(i, i) for i in range(4)], exact=False)
