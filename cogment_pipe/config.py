@@ -42,7 +42,10 @@ DATA_KEYS = {
 }
 # Splitting a corpus feeds the tokenizer and so stage 3: a knob of stage 4's arrays must stay out.
 CORPUS_KEYS = {"name", "tasks", "corpora", "source"}
-CORPUS_WITHOUT = {key: {"__all__": {"batch_size", "weight"}} for key in ("tasks", "corpora")}
+DATA_WITHOUT = {key: {"__all__": {"refinement_steps"}} for key in ("tasks", "corpora")}
+CORPUS_WITHOUT = {
+    key: {"__all__": {"batch_size", "weight", "refinement_steps"}} for key in ("tasks", "corpora")
+}
 
 
 class RuntimeConfig(Strict):
@@ -224,14 +227,14 @@ def _given(corpora: dict[str, Any]) -> dict[str, Any]:
 def stage_slice(config: PipelineConfig, k: int) -> str:
     """What the weights of stage k depend on, besides data, code and the previous checkpoint."""
     earlier = range(k) if config.stages[k].replay else ()
-    homes = {j: HomeConfig.of(config.stages[j]) for j in earlier}
+    homes = {j: HomeConfig.of(config.resolved(j)) for j in earlier}
     part = _shared(config, StageSlice, stage=config.resolved(k), homes=homes)
     return canonical(part.model_dump(mode="json"))
 
 
 def data_slice(config: PipelineConfig, k: int) -> str:
     """What the arrays of stage k depend on; corpus paths as the user spelled them."""
-    part = _data_part(config, k, include=DATA_KEYS)
+    part = _data_part(config, k, include=DATA_KEYS, exclude=DATA_WITHOUT)
     return canonical({**part, "vocab_size": config.model.vocab_size})
 
 
@@ -247,7 +250,7 @@ def tokenizer_slice(config: PipelineConfig) -> str:
 
 def evaluation_slice(config: PipelineConfig) -> str:
     """What the scores of any checkpoint depend on, besides checkpoint, data and code."""
-    homes = {j: HomeConfig.of(config.stages[j]) for j in range(config.last_stage + 1)}
+    homes = {j: HomeConfig.of(config.resolved(j)) for j in range(config.last_stage + 1)}
     return canonical(_shared(config, EvaluationSlice, homes=homes).model_dump(mode="json"))
 
 

@@ -115,10 +115,10 @@ def load_model(path: Path) -> Cogment:
 def evaluate_data(run: Evaluation, stage: int, folder: Path, lines: list[dict]) -> dict:
     """All tasks of one stage: their figures, and a line for each prediction into `lines`."""
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    home = run.slice.homes[stage]
     tasks = {}
     for name, task in load_stage(folder, "test").items():
         baselines = manifest["tasks"][name].get("baselines", {})
+        home = run.slice.homes[stage].for_task(name)
         tasks[name] = evaluate_task(run, stage, name, task, home, lines) | {"baselines": baselines}
         value = tasks[name]["value"]
         log.info("stage %d %s: %s %.3f", stage, name, tasks[name]["metric"], value)

@@ -151,6 +151,12 @@ class StageConfig(Strict):
     tasks: dict[str, TaskConfig] = Field(description="built-in tasks of the stage")
     corpora: dict[str, CorpusTask] = Field(default={}, description="the same, on real files")
 
+    @property
+    def task_steps(self) -> dict[str, int]:
+        """Refinement steps of those tasks that do not take the stage's own number."""
+        tasks = self.corpora if self.source == "corpora" else self.tasks
+        return {n: t.refinement_steps for n, t in tasks.items() if t.refinement_steps}
+
 
 class TaskConfig(Strict):
     """Items of one built-in task; `params` are checked by the generator's own model."""
@@ -158,6 +164,7 @@ class TaskConfig(Strict):
     generator: str
     weight: Positive = Field(1.0, description="share of the stage's steps")
     batch_size: int | None = Field(None, ge=1, description="in place of the stage's")
+    refinement_steps: int | None = Field(None, ge=1, description="in place of the stage's")
     train: Count = 1000
     validation: Count = 200
     test: Count = 500
@@ -170,6 +177,7 @@ class CorpusTask(Strict):
     corpus: str
     weight: Positive = 1.0
     batch_size: int | None = Field(None, ge=1)
+    refinement_steps: int | None = Field(None, ge=1)
     train: int | None = Field(None, ge=1, description="at most so many; none: all")
     validation: int | None = Field(None, ge=1)
     test: int | None = Field(None, ge=1)
@@ -189,11 +197,18 @@ class HomeConfig(Strict):
     detach: bool
     segment_steps: Count
     memory: MemoryWrites
+    task_steps: dict[str, int] = Field({}, description="refinement steps of tasks that differ")
 
     @classmethod
     def of(cls, stage: StageConfig) -> HomeConfig:
         """The part of a stage's configuration that travels with its items."""
-        return cls(**{name: getattr(stage, name) for name in cls.model_fields})
+        same = {name: getattr(stage, name) for name in cls.model_fields if name != "task_steps"}
+        return cls(**same, task_steps=stage.task_steps)
+
+    def for_task(self, name: str) -> HomeConfig:
+        """The same with the refinement steps of one task."""
+        steps = self.task_steps.get(name, self.max_refinement_steps)
+        return self.model_copy(update={"max_refinement_steps": steps})
 
 
 class StageSlice(Strict):

@@ -73,7 +73,7 @@ class StageTrainer:
         replayed = self.stage.replay
         if not own and replayed == 0.0:
             return
-        home = self.stage if own else _as_stage(self.stage, self.slice.homes[data.stage])
+        home = HomeConfig.of(self.stage) if own else self.slice.homes[data.stage]
         n_earlier = self.stage_number
         total = sum(task.weight for task in data.tasks.values())
         share = (1.0 - replayed) if own and n_earlier else 1.0 if own else replayed / n_earlier
@@ -82,7 +82,7 @@ class StageTrainer:
             self.weights[key] = share * task.weight / total
             self.streams[key] = TaskStream(
                 task,
-                home,
+                _as_stage(self.stage, home.for_task(name)),
                 data.stage,
                 seed=self.slice.seed,
                 training_stage=self.stage_number,
@@ -168,7 +168,7 @@ class StageTrainer:
     def _validate_task(self, data: object) -> dict[str, float]:
         """Sequence accuracy under teacher forcing equals that of greedy decoding: both need every
         argmax right given the right tokens before it."""
-        stage = self.stage
+        stage = _as_stage(self.stage, HomeConfig.of(self.stage).for_task(data.name))
         size = data.batch_size or stage.batch_size
         items = min(len(data), stage.eval_items)
         sums = {"exact": 0.0, "accuracy": 0.0, "loss": 0.0, "ponder": 0.0}
@@ -266,4 +266,5 @@ def read_scalars(record: dict[str, object]) -> dict[str, object]:
 
 def _as_stage(stage: StageConfig, home: HomeConfig) -> StageConfig:
     """This stage's settings with those that a replayed item brings from its own stage."""
-    return stage.model_copy(update={name: getattr(home, name) for name in HomeConfig.model_fields})
+    names = [name for name in HomeConfig.model_fields if name != "task_steps"]
+    return stage.model_copy(update={name: getattr(home, name) for name in names})

@@ -169,8 +169,10 @@ def _generated(job: Job, kind: Kind) -> dict:
             f"sequence_length {job.sequence_length}; make them smaller or it larger"
         )
     notes = kind.load("notes")(params) if kind.augmenter == "sudoku" else {}
-    split = getattr(params, "split", None)
-    return {**_write(job, splits), "augmenter": augmenter_spec(kind, split), "sources": [], **notes}
+    augmenter = augmenter_spec(kind, getattr(params, "split", None))
+    if getattr(params, "trace", False):
+        augmenter = None  # running values depend on the order that an augmentation would change
+    return {**_write(job, splits), "augmenter": augmenter, "sources": [], **notes}
 
 
 def _files(job: Job, asked: str) -> dict:

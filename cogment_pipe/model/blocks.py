@@ -78,9 +78,12 @@ class Geometry:
 
 
 def init_linear(layer: nn.Linear, gain: float = 1.0) -> nn.Linear:
-    """Truncated normal of standard deviation gain / sqrt(fan_in), cut at two of them."""
+    """Truncated normal of standard deviation gain / sqrt(fan_in), cut at two of them; 0: zeros."""
     std = gain / math.sqrt(layer.in_features)
-    nn.init.trunc_normal_(layer.weight, std=std, a=-2 * std, b=2 * std)
+    if std:
+        nn.init.trunc_normal_(layer.weight, std=std, a=-2 * std, b=2 * std)
+    else:
+        nn.init.zeros_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer
@@ -133,7 +136,9 @@ class Attention(nn.Module):
         super().__init__()
         self.n_heads, self.head_dim = n_heads, d_model // n_heads
         self.qkv = linear(d_model, 3 * d_model)
-        self.out = linear(d_model, d_model)
+        # Residual branches start at zero: with random ones, T steps of three passes through two
+        # blocks scramble the carried state, and later steps learn nothing for hundreds of updates.
+        self.out = linear(d_model, d_model, gain=0.0)
         self.q_norm = RMSNorm(self.head_dim)
         self.k_norm = RMSNorm(self.head_dim)
 
@@ -161,12 +166,12 @@ class Attention(nn.Module):
 
 
 class SwiGLU(nn.Module):
-    """down(silu(gate(x)) * up(x)) (arXiv 2002.05202)."""
+    """down(silu(gate(x)) * up(x)) (arXiv 2002.05202); starts as zero, for use as a residual."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
         self.gate_up = linear(width, 2 * hidden)
-        self.down = linear(hidden, width)
+        self.down = linear(hidden, width, gain=0.0)
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up = self.gate_up(x).chunk(2, dim=-1)
@@ -178,8 +183,8 @@ class DepthwiseConv(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        # from zero it would take hundreds of AdamW steps to reach a size that matters
-        self.weight = nn.Parameter(torch.randn(width, 1, 3, 3) / 3.0)
+        # small beside the state it is added to, yet not zero: AdamW would take long from there
+        self.weight = nn.Parameter(torch.randn(width, 1, 3, 3) * 0.1)
 
     def forward(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
         planes = x.transpose(1, 2).unflatten(-1, grid)  # (B, D, H, W)

@@ -19,6 +19,7 @@ from cogment_pipe.data.generators.listops_tree import (
     depth,
     length,
     linear,
+    trace,
     value,
 )
 from cogment_pipe.data.symbols import DIGIT0, QUERY, STORED_IGNORE
@@ -37,6 +38,7 @@ class ListOpsParams(Params):
     operator_rate: float = Field(0.25, gt=0.0, le=0.6, description="LRA: VALUE_P = .25")
     operators: list[str] = Field(["MIN", "MAX", "MED", "SM"], min_length=1)
     max_class_share: float = Field(0.15, ge=0.1, le=1.0)
+    trace: bool = Field(False, description="training rows: a running value under every symbol")
 
     @model_validator(mode="after")
     def _check(self) -> ListOpsParams:
@@ -72,17 +74,25 @@ def _block(params: ListOpsParams, rng: np.random.Generator, split: str) -> GridS
             trees.append(tree)
     groups = np.array([canonical_hash(tree) for tree in trees], dtype=np.uint64)
     keep = np.flatnonzero(split_of(groups) == SPLITS.index(split))
-    return rows_of([trees[i] for i in keep], groups[keep], params.length_max + 1)
+    traced = params.trace and split == "train"
+    return rows_of([trees[i] for i in keep], groups[keep], params.length_max + 1, traced)
 
 
-def rows_of(trees: list[Tree], groups: np.ndarray, width: int) -> GridSplit:
-    """Write trees as rows of `width` cells; shorter ones are padded with 0 on the right."""
+def rows_of(
+    trees: list[Tree], groups: np.ndarray, width: int, traced: bool = False
+) -> GridSplit:
+    """Write trees as rows of `width` cells; shorter ones are padded with 0 on the right.
+
+    `traced`: the running values of `trace` are targets too, beside the answer.
+    """
     inputs = np.zeros((len(trees), 1, width), dtype=np.uint8)
     targets = np.full_like(inputs, STORED_IGNORE)
     for i, tree in enumerate(trees):
         row = [QUERY, *linear(tree)]
         inputs[i, 0, : len(row)] = row
         targets[i, 0, 0] = DIGIT0 + value(tree)
+        if traced:
+            targets[i, 0, 1 : len(row)] = [DIGIT0 + mark for mark in trace(tree)]
     depths = np.array([depth(tree) for tree in trees], dtype=np.float32)
     return GridSplit(inputs, targets, depths, groups, groups)
 

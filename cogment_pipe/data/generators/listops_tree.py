@@ -16,7 +16,29 @@ def value(tree: Tree) -> int:
     if isinstance(tree, int):
         return tree
     operator, arguments = tree
-    values = sorted(value(argument) for argument in arguments)
+    return apply(operator, [value(argument) for argument in arguments])
+
+
+def trace(tree: Tree) -> list[int]:
+    """What each symbol of `linear(tree)` stands for on the way to the answer.
+
+    An operator has the value of its expression; the last symbol of an argument the value of its
+    parent's operator over the arguments so far; the whole expression's bracket the answer.
+    """
+    if isinstance(tree, int):
+        return [tree]
+    operator, arguments = tree
+    values: list[int] = []
+    marks: list[int] = []
+    for argument in arguments:
+        values.append(value(argument))
+        marks += [*trace(argument)[:-1], apply(operator, values)]
+    return [value(tree), *marks, value(tree)]
+
+
+def apply(operator: int, values: list[int]) -> int:
+    """An operator's value over digits."""
+    values = sorted(values)
     if operator == OP_MIN:
         return values[0]
     if operator == OP_MAX:
