@@ -83,7 +83,7 @@ def test_a_row_stops_where_the_rule_says_with_the_answer_of_that_step(model, fee
         assert torch.equal(refined.prediction[row], said.logits.view(16, 9, -1)[row].argmax(-1))
         torch.testing.assert_close(refined.exact[row], torch.sigmoid(said.exact[row]))
     if threshold == 0.7:
-        assert 1 < len(set(steps.tolist()))  # else the test would show nothing
+        assert len(set(steps.tolist())) > 1  # else the test would show nothing
     full = refine(model, feed, home(threshold))
     assert torch.equal(full.halted_at, steps)
 

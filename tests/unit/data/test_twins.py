@@ -72,7 +72,7 @@ def test_only_changed_rows_have_a_twin():
 
 
 def test_cells_and_symbols_are_aligned():
-    """Every aligned pair has the same label once the twin's is renamed back, and none is missing."""
+    """Aligned pairs have one label once the twin's is renamed back, and none is missing."""
     found = twin_batch(Grids(), np.array([0, 1, 2, 3]), np.random.default_rng(0))
     targets = found.batch.targets.reshape(6, -1)
     aligned = align(targets, found.source, found.changes, 64)

@@ -80,7 +80,10 @@ def test_batch_size_changes_nothing_but_rounding(model, grids, texts, run, write
 def test_padding_cells_change_nothing(model, grids, run):
     """A 1 x 9 row padded to 1 x 14 gives the logits of the unpadded one."""
     feed = grids(grid=(1, 9))
-    pad = lambda t, value: torch.nn.functional.pad(t, (0, 5), value=value)
+
+    def pad(t: torch.Tensor, value: int) -> torch.Tensor:
+        return torch.nn.functional.pad(t, (0, 5), value=value)
+
     wide = GridFeed(1, 3, (1, 14), pad(feed.symbols, 0), pad(feed.targets, -100), padded=True)
     a, b = run(model, feed, MemoryWrites()), run(model, wide, MemoryWrites())
     assert_rows(a, b, [(i, i) for i in range(4)], exact=False)
@@ -366,9 +369,9 @@ def test_longer_than_the_stage_allows_is_refused(feed):
 def test_a_token_mixer_takes_no_text_and_no_demonstrations(build, texts, grids):
     """It would mix later tokens into earlier ones."""
     model = build(mixer="token_mlp", mixer_cells=12)
-    with pytest.raises(ValueError, match="text needs model.mixer attention"):
+    with pytest.raises(ValueError, match=r"text needs model\.mixer attention"):
         model.prepare(texts(), MemoryWrites())
-    with pytest.raises(ValueError, match="demonstrations need model.mixer attention"):
+    with pytest.raises(ValueError, match=r"demonstrations need model\.mixer attention"):
         model.prepare(grids(context=4), MemoryWrites())
 
 
