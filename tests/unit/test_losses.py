@@ -42,7 +42,7 @@ def outputs(steps: int = 4, seed: int = 0, scale: float = 1.5) -> list[StepOutpu
 
 
 def test_deep_weights_by_hand():
-    """decay .5, T = 5: 1, .5, .25, .125, .1 over their sum 1.975; `last` gives the last the most."""
+    """decay .5, T = 5: 1, .5, .25, .125, .1 over their sum; `last` gives the last the most."""
     raw = torch.tensor([1.0, 0.5, 0.25, 0.125, 0.1]) / 1.975
     torch.testing.assert_close(deep_weights(5, 0.5, "first"), raw)
     torch.testing.assert_close(deep_weights(5, 0.5, "last"), raw.flip(0))
