@@ -125,6 +125,9 @@ class StageConfig(Strict):
     final_lr_ratio: Rate = Field(0.05, description="share of the rate left at the cosine's end")
     update: Literal["joint", "per_step"] = "per_step"
     detach: bool = Field(True, description="joint: cut the gradient between refinement steps")
+    depth_ramp: Rate = Field(
+        0.0, description="per_step: share of the stage over which a batch's steps grow from 1"
+    )
     activation_checkpointing: bool = False
     accumulate: Count = Field(1, description="micro-batches per optimizer step")
     ponder_start: NonNegative = 0.005

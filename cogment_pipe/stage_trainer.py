@@ -107,6 +107,7 @@ class StageTrainer:
                 price,
                 stage.label_smoothing,
                 lambda loss: self.optimizer.scale(loss).backward(),
+                applied / stage.max_steps,
             )
         info = self.optimizer.step()
         self.step_count += 1

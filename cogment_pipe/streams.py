@@ -7,6 +7,7 @@ what a snapshot must hold is the number and, amid a batch, the carried tensors.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
@@ -85,12 +86,21 @@ class TaskStream:
         self.seed, self.training_stage, self.device = seed, training_stage, device
         self.augment = augment
         self.updates = 0
+        self.number, self.phase, self.depth = 0, 0, 1  # batch, its steps so far, its steps in all
         self.chunks: list[Chunk] = []
 
-    @property
-    def length(self) -> int:
-        """Optimizer steps that one batch lasts."""
-        return self.home.max_refinement_steps if self.home.update == "per_step" else 1
+    def depth_at(self, progress: float) -> int:
+        """Optimizer steps that a batch begun at `progress` (0..1 of the stage) lasts.
+
+        With `depth_ramp` they grow from 1: early on, fresh items teach more than further steps.
+        """
+        home = self.home
+        if home.update == "joint":
+            return 1
+        if home.depth_ramp == 0.0 or self.stage != self.training_stage:
+            return home.max_refinement_steps
+        share = min(1.0, progress / home.depth_ramp)
+        return max(1, math.ceil(home.max_refinement_steps * share))
 
     @property
     def batch_size(self) -> int:
@@ -151,20 +161,22 @@ class TaskStream:
         price: float,
         smoothing: float,
         backward: Callable[[Tensor], None],
+        progress: float = 1.0,
     ) -> Update:
         """Run the stream's next update and leave its gradients in the parameters."""
-        number, phase = divmod(self.updates, self.length)
-        if phase == 0 or not self.chunks:
-            self.chunks = self._batch(number, model.config.grid_symbols)
+        if self.phase == 0:
+            self.chunks = self._batch(self.number, model.config.grid_symbols)
+            self.depth = self.depth_at(progress)
         self.updates += 1
+        self.phase += 1
         run = self._per_step if self.home.update == "per_step" else self._joint
         found = []
         for chunk in self.chunks:
             one = run(chunk, model, weights, price, smoothing)
             backward(one.parts.loss)
             found.append(one)
-        if self.home.update == "joint":
-            self.chunks = []
+        if self.phase == self.depth:
+            self.number, self.phase, self.chunks = self.number + 1, 0, []
         return found[0] if len(found) == 1 else _together(found)
 
     def _joint(
@@ -224,16 +236,19 @@ class TaskStream:
 
     def state_dict(self) -> dict[str, object]:
         """Position and, amid a batch, the carried tensors of each micro-batch."""
-        state: dict[str, object] = {"updates": self.updates}
-        if self.updates % self.length and self.chunks:
+        names = ("updates", "number", "phase", "depth")
+        state: dict[str, object] = {name: getattr(self, name) for name in names}
+        if self.chunks:
             state["chunks"] = {str(i): c.state_dict() for i, c in enumerate(self.chunks)}
         return state
 
     def load_state_dict(self, state: dict, n_symbols: int = 64) -> None:
         """Continue from `state_dict`; the batch in progress is made again from its number."""
-        self.updates, self.chunks = int(state["updates"]), []
+        for name in ("updates", "number", "phase", "depth"):
+            setattr(self, name, int(state[name]))
+        self.chunks = []
         if "chunks" in state:
-            self.chunks = self._batch(self.updates // self.length, n_symbols)
+            self.chunks = self._batch(self.number, n_symbols)
             for number, chunk in enumerate(self.chunks):
                 chunk.load_state_dict(state["chunks"][str(number)], self.device)
 
