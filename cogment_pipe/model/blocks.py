@@ -183,8 +183,8 @@ class DepthwiseConv(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        # small beside the state it is added to, yet not zero: AdamW would take long from there
-        self.weight = nn.Parameter(torch.randn(width, 1, 3, 3) * 0.1)
+        # of about the size that training gives it: from zero AdamW would take long
+        self.weight = nn.Parameter(torch.randn(width, 1, 3, 3) * 0.3)
 
     def forward(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
         planes = x.transpose(1, 2).unflatten(-1, grid)  # (B, D, H, W)

@@ -8,9 +8,9 @@ import pytest
 from cogment_pipe.data import tokenizer as tok
 from cogment_pipe.data.corpus import split_corpus
 from cogment_pipe.data.storage import write_lines
-from cogment_pipe.data.text_dataset import TextTask, prepare_text
+from cogment_pipe.data.text_dataset import TextTask
 from cogment_pipe.data.text_layout import split_question
-from cogment_pipe.data.text_prepare import Limits, encode, fit
+from cogment_pipe.data.text_prepare import Limits, encode, fit, prepare_text
 from cogment_pipe.errors import CogmentError
 
 TASK = {"train": 60, "validation": 10, "test": 20, "weight": 1.0, "batch_size": None}
