@@ -1,0 +1,125 @@
+"""Refinement and halting on unseen Sudokus: more steps help, and hard ones get more of them."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from cogment_pipe.data.dataset import load_stage
+from cogment_pipe.data.prepare import prepare_stage
+from cogment_pipe.inference import refine
+from cogment_pipe.model.feed import to_feed
+from cogment_pipe.stage_config import LossWeights, ModelConfig, StageConfig
+
+pytestmark = pytest.mark.science
+
+SEED = int(os.environ.get("COGMENT_SCIENCE_SEED", "0"))
+STEPS = 8
+UPDATES = 480
+
+
+def stage_config() -> StageConfig:
+    return StageConfig(
+        name="sudoku",
+        max_steps=UPDATES,
+        batch_size=32,
+        sequence_length=16,
+        learning_rate=1e-3,
+        max_refinement_steps=STEPS,
+        act_threshold=0.9,
+        update="per_step",
+        ponder_start=0.0,
+        ponder_end=0.1,
+        loss=LossWeights(ponder=1.0, improvement=0.1),
+        ema=0.99,
+        augmentation_rate=1.0,
+        augmentation_types=("relabel_digits", "permute_bands"),
+        tasks={
+            "sudoku": {
+                "generator": "sudoku",
+                "train": 1000,
+                "validation": 50,
+                "test": 400,
+                "params": {"side": 4, "givens_min": 5, "givens_max": 13},
+            }
+        },
+    )
+
+
+def spearman(a: np.ndarray, b: np.ndarray) -> float:
+    """Rank correlation, ties at their mean rank."""
+
+    def ranks(x: np.ndarray) -> np.ndarray:
+        _, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
+        return (counts.cumsum() - (counts - 1) / 2)[inverse]
+
+    return float(np.corrcoef(ranks(a), ranks(b))[0, 1])
+
+
+@pytest.fixture(scope="module")
+def solved(trainer, tmp_path_factory):
+    """A trained model's answers to 400 unseen puzzles, of the other symmetry class."""
+    stage = stage_config()
+    folder = tmp_path_factory.mktemp("sudoku")
+    content = {"seed": SEED, "scale": "small", "vocab_size": 64, "corpora": {}}
+    content["stage"] = stage.model_dump(mode="json") | {"source": "builtin"}
+    prepare_stage(2, content, folder)
+    data = {split: load_stage(folder, split)["sudoku"] for split in ("train", "test")}
+    model = ModelConfig(
+        d_model=128,
+        n_heads=4,
+        ffn_hidden=384,
+        vocab_size=64,
+        max_side=8,
+        head_hidden=128,
+        adapter_rank=8,
+        memory_hidden=32,
+    )
+    engine = trainer(model, stage, data["train"], data["test"], seed=SEED, number=2)
+    for _ in range(UPDATES):
+        engine.train_step()
+    batch = data["test"].batch(np.arange(400))
+    feed = to_feed(batch, 2)
+    with engine.average.swapped(engine.model):
+        full = refine(engine.model, feed, stage)
+        early = refine(engine.model, feed, stage, halting="threshold")
+    blanks = feed.targets != -100
+
+    def exact(answer: torch.Tensor) -> float:
+        return float(((answer == feed.targets) | ~blanks).all(1).float().mean())
+
+    givens_hidden = (batch.inputs == 11).sum((1, 2))
+    found = {
+        "seed": SEED,
+        "by_step": [round(exact(a), 4) for a in full.by_step],
+        "early": round(exact(early.prediction), 4),
+        "mean_steps": float(early.steps.float().mean()),
+        "correlation": round(spearman(givens_hidden, full.halted_at.numpy()), 4),
+        "steps_by_blanks": {
+            int(n): round(float(full.halted_at[torch.tensor(givens_hidden == n)].float().mean()), 2)
+            for n in np.unique(givens_hidden)
+        },
+    }
+    print(json.dumps(found))
+    return found
+
+
+def test_the_last_step_beats_the_first(solved):
+    """Refinement earns at least 20 points of exact solutions."""
+    assert solved["by_step"][-1] > solved["by_step"][0] + 0.2
+    assert solved["by_step"][-1] > 0.8
+
+
+def test_harder_puzzles_take_more_steps(solved):
+    """Halting step and number of blanks: rank correlation above .3."""
+    assert solved["correlation"] > 0.3
+
+
+def test_halting_saves_a_quarter_of_the_steps_for_less_than_a_point(solved):
+    """Early exit: under 1 point of accuracy lost, at least 25% of the refinement steps saved."""
+    assert solved["early"] > solved["by_step"][-1] - 0.01
+    assert solved["mean_steps"] <= 0.75 * STEPS
