@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from cogment_pipe import commands
+from cogment_pipe import caller, commands
 from cogment_pipe.errors import CogmentError
 
 EXIT_OK, EXIT_USER_ERROR, EXIT_INTERRUPTED = 0, 2, 75
@@ -39,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one sub-command; returns its exit code."""
     arguments = build_parser().parse_args(argv)
     try:
+        caller.follow_caller()
         set_up_logging(arguments.log, arguments.command)
         return arguments.handler(arguments) or EXIT_OK
     except CogmentError as error:

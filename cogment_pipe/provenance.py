@@ -22,6 +22,7 @@ __all__ = [
     "module_hashes",
     "read_manifest",
     "seal",
+    "sealed",
     "sha256_file",
     "source_hash",
     "verify_manifest",
@@ -61,6 +62,11 @@ def seal(content: dict[str, Any]) -> dict[str, Any]:
     return {**rest, SELF: sha256_text(canonical_json(rest))}
 
 
+def sealed(content: dict[str, Any]) -> bool:
+    """Whether `content` is as `seal` left it."""
+    return seal(content) == content
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a results folder; CogmentError where it is missing or damaged."""
     path = Path(folder) / MANIFEST
@@ -85,7 +91,7 @@ def verify_manifest(folder: Path, digest: Callable[[Path], str] = sha256_file) -
     except CogmentError as error:
         return [str(error)]
     problems = []
-    if SELF in manifest and seal(manifest) != manifest:
+    if not sealed(manifest):
         problems.append(f"{Path(folder) / MANIFEST}: changed since it was written")
     for name, recorded in sorted(manifest["outputs"].items()):
         path = Path(folder) / name

@@ -19,6 +19,7 @@ from cogment_pipe import checkpoint
 from cogment_pipe.atomic import sha256_file, sha256_text, write_json
 from cogment_pipe.closure import module_hashes
 from cogment_pipe.data.dataset import load_stage
+from cogment_pipe.detect import find_grokking
 from cogment_pipe.determinism import (
     capture_rng,
     environment,
@@ -207,7 +208,8 @@ def _loop(
         seed_global(key(run.slice.seed, run.stage, trainer.step_count, 0, "global"))
         pending.append(trainer.train_step())
         step = trainer.step_count
-        if step % run.log_every == 0 or trainer.due() or stop.requested:
+        stopping = stop.requested  # read once: a stop that comes later waits for the next step
+        if step % run.log_every == 0 or trainer.due() or stopping:
             pending = _flush(pending, trainer, metrics, progress)
         if trainer.due():
             record = trainer.validate()
@@ -216,10 +218,10 @@ def _loop(
             if record["best"]:
                 tensors, meta = best_state(trainer)
                 store.save_best(step, float(record["accuracy"]), tensors, meta)
-        if stop.requested or step % run.snapshot_every == 0:
+        if stopping or step % run.snapshot_every == 0:
             pending = _flush(pending, trainer, metrics, progress)
             store.save(step, *run_state(trainer, metrics))
-        if stop.requested:
+        if stopping:
             log.warning("stopped on request: snapshot at step %d; run it again to go on", step)
             return None
 
@@ -346,6 +348,7 @@ def summary(run: StageRun, tensors: dict, meta: dict) -> dict:
         part = name.split(".")[0]
         counts[part if part in counts else "heads"] += tensor.numel()
     counts["total"] = sum(counts.values())
+    grokked = find_grokking(detector["curve"])
     return {
         "stage": run.stage,
         "name": run.slice.stage.name,
@@ -357,7 +360,7 @@ def summary(run: StageRun, tensors: dict, meta: dict) -> dict:
         "nonfinite_steps": meta["run/optimizer/nonfinite"],
         "warnings": list(_warnings(run, meta)),
         "parameters": counts,
-        "grokking": meta.get("grokking"),
+        "grokking": None if grokked is None else {"step": grokked},
     }
 
 

@@ -14,7 +14,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from cogment_pipe import corpora, guard, snakemake_lock
+from cogment_pipe import caller, corpora, guard, snakemake_lock
 from cogment_pipe.closure import CodeIndex
 from cogment_pipe.config import STAGES, PipelineConfig, cuda_visible, load_config
 from cogment_pipe.errors import CogmentError
@@ -98,3 +98,4 @@ def _point_jobs_here(project: Path) -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(path))
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     os.environ["COGMENT_PROJECT"] = str(project)
+    caller.name_caller()

@@ -21,6 +21,7 @@ from cogment_pipe.data.storage import read_json, write_json, write_lines
 from cogment_pipe.data.task_splits import TaskSplits
 from cogment_pipe.data.text_layout import LAYOUTS
 from cogment_pipe.errors import CogmentError
+from cogment_pipe.provenance import seal
 
 GENERATORS: dict[str, TextGenerator] = {
     "word_problem": word_problem.GENERATOR,
@@ -60,7 +61,7 @@ def split_corpus(stage: int, slice: dict, out: Path) -> None:
     leaking = {kind: count for kind, count in manifest["leaks"].items() if count}
     if leaking:
         raise CogmentError(f"stage {stage}: items in more than one split: {leaking}")
-    write_json(out / "manifest.json", manifest)
+    write_json(out / "manifest.json", seal(manifest))
 
 
 def training_texts(folder: Path) -> Iterator[str]:

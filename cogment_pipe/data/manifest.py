@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cogment_pipe.data.storage import read_json, sha256_file, write_json
 from cogment_pipe.errors import CogmentError
+from cogment_pipe.provenance import seal, sealed
 
 NAME = "manifest.json"
 
@@ -23,31 +24,31 @@ def augmentation_entry(stage: dict) -> dict:
 
 
 def write_manifest(out: Path, stage: int, tasks: dict, leaks: dict, augmentation: dict) -> None:
-    """Hash every file of the folder and write the manifest beside them, last."""
+    """Hash every file of the folder and write the sealed manifest beside them, last."""
     outputs = {
         path.name: sha256_file(path)
         for path in sorted(out.iterdir())
         if path.is_file() and path.name != NAME and not path.name.startswith(".")
     }
-    write_json(
-        out / NAME,
-        {
-            "stage": stage,
-            "order": list(tasks),
-            "tasks": tasks,
-            "leaks": leaks,
-            "augmentation": augmentation,
-            "outputs": outputs,
-        },
-    )
+    content = {
+        "stage": stage,
+        "order": list(tasks),
+        "tasks": tasks,
+        "leaks": leaks,
+        "augmentation": augmentation,
+        "outputs": outputs,
+    }
+    write_json(out / NAME, seal(content))
 
 
 def read_manifest(folder: Path) -> dict:
-    """Read a prepared stage's manifest. Raises CogmentError when the folder is not one."""
+    """Read a prepared stage's manifest. Raises CogmentError when it is none, or is damaged."""
     path = Path(folder) / NAME
     manifest = read_json(path)
     if not isinstance(manifest, dict) or not {"tasks", "outputs", "order"} <= set(manifest):
         raise CogmentError(f"{path}: not the manifest of a prepared stage")
+    if not sealed(manifest):
+        raise CogmentError(f"{path}: changed since it was written; prepare the stage's data again")
     return manifest
 
 
