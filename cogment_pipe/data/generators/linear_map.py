@@ -1,4 +1,7 @@
-"""Linear maps: y = A x mod p, with one sparse matrix A per seed that has to be learnt.
+"""Linear maps: y = A x over the integers or mod p, one sparse matrix A per seed to be learnt.
+
+Over the integers A holds 0 and 1 and y stays a digit. Mod p no single x_j tells anything about y,
+so that the map is as hard to find as a parity.
 
 A row is x, EQUALS and as many QUERY cells, which hold y in the target. Test vectors are unseen.
 """
@@ -25,7 +28,7 @@ BLOCK = 4096
 class LinearMapParams(Params):
     """Modulus, length of x and how many entries of a row of A are not 0."""
 
-    modulus: int = Field(5, ge=2, le=10)
+    modulus: int = Field(0, ge=0, le=10, description="0: over the integers")
     digits: int = Field(6, ge=1, le=32)
     nonzero: int = Field(2, ge=1, le=32)
 
@@ -33,7 +36,14 @@ class LinearMapParams(Params):
     def _check(self) -> LinearMapParams:
         if self.nonzero > self.digits:
             raise ValueError("nonzero must not exceed digits")
+        if self.modulus == 1 or (not self.modulus and self.nonzero > 9):
+            raise ValueError("modulus must be 0 or 2..10; over the integers nonzero is at most 9")
         return self
+
+    @property
+    def values(self) -> int:
+        """How many values an x_j may take: 0 .. values - 1."""
+        return self.modulus or 9 // self.nonzero + 1
 
 
 def matrix(params: LinearMapParams, draws: Draws) -> np.ndarray:
@@ -43,7 +53,8 @@ def matrix(params: LinearMapParams, draws: Draws) -> np.ndarray:
     for row in range(params.digits):
         others = [c for c in range(params.digits) if c != row]
         columns = [row, *rng.choice(others, size=params.nonzero - 1, replace=False)]
-        a[row, columns] = rng.integers(1, params.modulus, size=params.nonzero)
+        top = params.modulus or 2  # over the integers every entry is 1
+        a[row, columns] = rng.integers(1, top, size=params.nonzero)
     return a
 
 
@@ -52,11 +63,12 @@ def generate(params: LinearMapParams, counts: dict[str, int], draws: Draws) -> d
     a = matrix(params, draws)
 
     def block(rng: np.random.Generator, split: str) -> GridSplit:
-        x = rng.integers(params.modulus, size=(BLOCK, params.digits))  # (B, digits)
+        x = rng.integers(params.values, size=(BLOCK, params.digits))  # (B, digits)
         item = hash_rows(x)
         keep = split_of(item) == SPLITS.index(split)
         x, item = x[keep], item[keep]
-        y = x @ a.T % params.modulus
+        y = x @ a.T
+        y = y % params.modulus if params.modulus else y
         return _rows(x, y, item)
 
     return {split: collect(draws, split, need, block) for split, need in counts.items()}

@@ -15,11 +15,12 @@ DRAWS = Draws(seed=0, stage=0, task="t")
 COUNTS = {"train": 400, "validation": 40, "test": 80}
 
 
-def test_linear_map_targets_are_a_times_x():
-    """Guards: y = A x mod p with two non-zero coefficients a row; the answer cells hold QUERY."""
-    params = LinearMapParams()
+@pytest.mark.parametrize("modulus", [0, 5])
+def test_linear_map_targets_are_a_times_x(modulus):
+    """Guards: y = A x, over the integers or mod p, two entries a row; answer cells hold QUERY."""
+    params = LinearMapParams(modulus=modulus)
     a = matrix(params, DRAWS)
-    assert (np.count_nonzero(a, axis=1) == 2).all() and a.max() < 5
+    assert (np.count_nonzero(a, axis=1) == 2).all() and a.max() < max(modulus, 2)
     for part in linear_maps(params, COUNTS, DRAWS).values():
         x = part.inputs[:, 0, :6].astype(int) - DIGIT0
         assert (part.inputs[:, 0, 6] == EQUALS).all() and (part.inputs[:, 0, 7:] == QUERY).all()
@@ -27,7 +28,8 @@ def test_linear_map_targets_are_a_times_x():
         y = part.targets[:, 0, 7:].astype(int) - DIGIT0
         for row in range(len(x)):
             for i in range(6):
-                assert y[row, i] == sum(a[i, j] * x[row, j] for j in range(6)) % 5
+                total = sum(a[i, j] * x[row, j] for j in range(6))
+                assert y[row, i] == (total % modulus if modulus else total) <= 9
 
 
 def test_linear_map_depends_on_the_seed():
