@@ -9,34 +9,46 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cogment_pipe.api import CogmentTrainer
     from cogment_pipe.curriculum import CurriculumStage, FourStageCurriculum
     from cogment_pipe.detect import ConvergenceDetector
-    from cogment_pipe.evaluator import EvaluationMetrics, StageEvaluator
+    from cogment_pipe.errors import CogmentError
+    from cogment_pipe.model_folder import load
+    from cogment_pipe.solver import Answer, Solution, Solver
     from cogment_pipe.stage_config import (
         GrokFastConfig,
         ModelConfig,
         MultiOptimizerConfig,
         StageConfig,
     )
-    from cogment_pipe.trainer import CogmentTrainer, TrainingConfig
+    from cogment_pipe.stage_evaluator import EvaluationMetrics, StageEvaluator
+    from cogment_pipe.training_config import StageResult, TrainingConfig
 
 __version__ = "0.1.0"
 
 _MODULES = {
-    "CogmentTrainer": "trainer",
-    "TrainingConfig": "trainer",
+    "CogmentTrainer": "api",
+    "TrainingConfig": "training_config",
+    "StageResult": "training_config",
     "MultiOptimizerConfig": "stage_config",
     "GrokFastConfig": "stage_config",
     "StageConfig": "stage_config",
     "ModelConfig": "stage_config",
     "FourStageCurriculum": "curriculum",
     "CurriculumStage": "curriculum",
-    "StageEvaluator": "evaluator",
-    "EvaluationMetrics": "evaluator",
+    "StageEvaluator": "stage_evaluator",
+    "EvaluationMetrics": "stage_evaluator",
     "ConvergenceDetector": "detect",
+    "CogmentError": "errors",
+    "load": "model_folder",
+    "Solver": "solver",
+    "Solution": "solver",
+    "Answer": "solver",
 }
 
 __all__ = [
+    "Answer",
+    "CogmentError",
     "CogmentTrainer",
     "ConvergenceDetector",
     "CurriculumStage",
@@ -45,9 +57,13 @@ __all__ = [
     "GrokFastConfig",
     "ModelConfig",
     "MultiOptimizerConfig",
+    "Solution",
+    "Solver",
     "StageConfig",
     "StageEvaluator",
+    "StageResult",
     "TrainingConfig",
+    "load",
 ]
 
 

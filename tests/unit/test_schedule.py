@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 
@@ -17,7 +18,7 @@ def test_warm_up_is_linear_and_the_cosine_ends_where_it_should() -> None:
     assert values[5] == 1.0
     assert values[104] == pytest.approx(0.1)
     assert values[105:] == pytest.approx([0.1] * 5)
-    assert all(a >= b for a, b in zip(values[4:], values[5:], strict=False))
+    assert all(a >= b for a, b in pairwise(values[4:]))
     middle = 5 + 99 / 3
     expected = 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi / 3))
     assert values[int(middle)] == pytest.approx(expected)
