@@ -85,7 +85,7 @@ def score(engine, segments: int = 4, mode: str = "on") -> float:
 
 def test_recall_needs_the_memory(trainer, record_property):
     """Memory on is far above 1/32; read zeroed, another's, writes off and no memory are not."""
-    engine = train(trainer, 1400, WRITES)
+    engine = train(trainer, 700, WRITES)
     found = {mode: score(engine, mode=mode) for mode in ("on", "zeroed", "swapped", "writes off")}
     found["8 segments after 4"] = score(engine, segments=8)
     found["twin without memory"] = score(train(trainer, 250, MemoryWrites(read=False)))
