@@ -112,7 +112,8 @@ class Solver:
             steps: refinement steps at most, in place of the stage's.
             halting: `none`: all steps; `threshold`: a row stops when its halting probability is
                 spent; `exact`: when the model thinks it is right with probability `threshold`.
-            context, context_position: (B, C, 2) and (B, C, 3) demonstrations, as in `GridBatch`.
+            context, context_position: (B, C, 2) and (B, C, 3) demonstrations, as in `GridBatch`;
+                without B for a single grid.
 
         Raises:
             ValueError: a shape, symbol, task or halting rule that there is not.
@@ -126,11 +127,15 @@ class Solver:
             )
         if task not in TASK_IDS:
             raise ValueError(f"unknown task {task!r}; known: {', '.join(sorted(TASK_IDS))}")
+        if (context is None) != (context_position is None):
+            raise ValueError("context and context_position come together")
         _check_run(halting, steps)
-        batch = given.astype(np.int64).reshape(-1, *given.shape[-2:])
+        batch = _rows(given)
         rows = np.arange(len(batch))
         blank = np.full_like(batch, -100)
-        shown = GridBatch(task, TASK_IDS[task], batch, blank, rows, context, context_position)
+        shown = GridBatch(task, TASK_IDS[task], batch, blank, rows)
+        if context is not None:
+            shown.context, shown.context_position = _rows(context), _rows(context_position)
         number = HOMES.get(task, self.stage) if stage is None else int(stage)
         refined = refine(
             self.model,
@@ -252,6 +257,12 @@ def _check_run(halting: str, steps: int | None) -> None:
         raise ValueError(f"halting is none, threshold or exact, not {halting!r}")
     if steps is not None and steps < 1:
         raise ValueError(f"steps must be at least 1, not {steps}")
+
+
+def _rows(array: np.ndarray) -> np.ndarray:
+    """As int64 (B, ., .), whatever the strides; a single row gets its axis B."""
+    array = np.asarray(array)
+    return np.array(array, dtype=np.int64, order="C").reshape(-1, *array.shape[-2:])
 
 
 def _padded(rows: list[list[int]]) -> torch.Tensor:

@@ -229,7 +229,8 @@ def test_the_callers_random_numbers_are_left_alone():
 def test_prepared_folders_are_loaders(tmp_path, project):
     """results/data and one stage's folder: same bits as the mapping of what they hold."""
     tiny = load_config(project, project, {"scale": "tiny"})
-    own = tiny.resolved(0).model_copy(update={"max_steps": 4, "eval_every": 2})
+    tasks = {"linear_map": tiny.stages[0].tasks["linear_map"].model_copy(update={"train": 40})}
+    own = tiny.resolved(0).model_copy(update={"max_steps": 4, "eval_every": 2, "tasks": tasks})
     slice = {"seed": 0, "scale": "tiny", "vocab_size": 300, "corpora": {}}
     slice["stage"] = own.model_dump(mode="json")
     prepare_stage(0, slice, tmp_path / "stage0")
@@ -282,3 +283,16 @@ def test_wrong_configurations_are_refused(tmp_path):
         make().train(tmp_path)
     with pytest.raises(ValueError, match="train\\(\\) has begun"):
         _ = make().average
+
+
+def test_the_documented_example_runs(project, capsys):
+    """docs/api.md: training on own data and judging it works as printed there, and learns."""
+    blocks = (project / "docs" / "api.md").read_text().split("```python\n")[1:]
+    own, judged = (block.split("```")[0] for block in blocks[2:4])
+    scope: dict[str, object] = {}
+    exec(own + judged, scope)
+    verdict, cells = capsys.readouterr().out.split()
+    assert verdict in ("budget", "converged") and float(cells) > 0.9
+    metrics = scope["metrics"]
+    assert metrics.rows == 100 and metrics.targets == 900 and metrics.accuracy > 0.9
+    assert scope["done"] is True and scope["verdict"] == "budget"
