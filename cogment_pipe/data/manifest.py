@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cogment_pipe.data.storage import read_json, sha256_file, write_json
 from cogment_pipe.errors import CogmentError
-from cogment_pipe.provenance import seal, sealed
+from cogment_pipe.provenance import BESIDE, seal, sealed
 
 NAME = "manifest.json"
 
@@ -23,8 +23,18 @@ def augmentation_entry(stage: dict) -> dict:
     }
 
 
-def write_manifest(out: Path, stage: int, tasks: dict, leaks: dict, augmentation: dict) -> None:
-    """Hash every file of the folder and write the sealed manifest beside them, last."""
+def write_manifest(
+    out: Path,
+    stage: int,
+    tasks: dict,
+    leaks: dict,
+    augmentation: dict,
+    tokenizer: Path | None = None,
+) -> None:
+    """Hash every file of the folder and write the sealed manifest beside them, last.
+
+    `tokenizer` is what the tokens were made with, and what a decoder needs: its hash goes along.
+    """
     outputs = {
         path.name: sha256_file(path)
         for path in sorted(out.iterdir())
@@ -38,6 +48,8 @@ def write_manifest(out: Path, stage: int, tasks: dict, leaks: dict, augmentation
         "augmentation": augmentation,
         "outputs": outputs,
     }
+    if tokenizer is not None:
+        content[BESIDE] = {tokenizer.name: sha256_file(tokenizer)}
     write_json(out / NAME, seal(content))
 
 

@@ -120,7 +120,9 @@ def prepare_stage(
             tasks[name] = prepare_text(name, task, slice, corpus, tokenizer, out)
             leaks |= {f"{name}: {k}": n for k, n in tasks[name].pop("leaks", {}).items()}
     refuse_leaks(stage, leaks)
-    write_manifest(out, stage, tasks, leaks, augmentation_entry(slice["stage"]))
+    write_manifest(
+        out, stage, tasks, leaks, augmentation_entry(slice["stage"]), tokenizer and Path(tokenizer)
+    )
 
 
 def stage_tasks(stage: dict) -> Iterator[tuple[str, dict]]:

@@ -87,6 +87,17 @@ def test_a_problem_of_the_user_is_one_line_and_in_the_log(capsys, tmp_path, monk
     assert log.read_text() == "error: corpus x is missing\n"
 
 
+def test_interrupted_while_it_starts_is_one_line(capsys, monkeypatch):
+    """Ctrl-C before the trainer's own handler is in place: no traceback, and try again."""
+
+    def interrupted(arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "verify", interrupted)
+    assert cli.main(["verify"]) == 75
+    assert capsys.readouterr().err == "interrupted\n"
+
+
 def test_a_slice_that_does_not_fit_is_one_line(capsys, project, tmp_path):
     """A slice by hand with a wrong key is named like a wrong key of config.yaml."""
     config = load_config(project, project, {"scale": "tiny"})

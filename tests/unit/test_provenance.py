@@ -9,7 +9,13 @@ import pytest
 from cogment_pipe.closure import CodeIndex, module_hashes, module_path, source_hash
 from cogment_pipe.errors import CogmentError
 from cogment_pipe.guard import HashCache
-from cogment_pipe.provenance import read_manifest, verify_manifest, versions, write_manifest
+from cogment_pipe.provenance import (
+    read_manifest,
+    sha256_file,
+    verify_manifest,
+    versions,
+    write_manifest,
+)
 
 SOURCE = '''"""What it is."""
 
@@ -174,10 +180,25 @@ def test_a_flipped_byte_and_a_missing_file_are_problems(folder):
     ]
 
 
-def test_a_changed_manifest_is_a_problem(folder):
-    """Also where no output is touched."""
+def test_a_file_beside_the_folder_counts(tmp_path):
+    """The tokenizer lies above the data that were made with it."""
+    folder, beside = tmp_path / "stage3", tmp_path / "tokenizer.json"
+    folder.mkdir()
+    beside.write_text("{}")
+    write_manifest(folder, {"beside": {"tokenizer.json": sha256_file(beside)}}, [])
+    assert verify_manifest(folder) == []
+    beside.write_text("{ }")
+    (problem,) = verify_manifest(folder)
+    assert problem.startswith(f"{beside}: sha256 is ")
+    beside.unlink()
+    assert verify_manifest(folder) == [f"{beside}: missing"]
+
+
+@pytest.mark.parametrize(("old", "new"), [('"stage": 1', '"stage": 2'), ('"self"', '"selg"')])
+def test_a_changed_manifest_is_a_problem(folder, old, new):
+    """Also where no output is touched, or where its seal is what was changed."""
     path = folder / "manifest.json"
-    path.write_text(path.read_text().replace('"stage": 1', '"stage": 2'))
+    path.write_text(path.read_text().replace(old, new))
     assert verify_manifest(folder) == [f"{path}: changed since it was written"]
 
 

@@ -23,6 +23,15 @@ def flip(path, offset: int = -100) -> None:
     path.write_bytes(content)
 
 
+def damage(path) -> None:
+    """Another digit in the middle: JSON stays JSON of the same shape."""
+    content = path.read_bytes()
+    if path.suffix != ".json":
+        return flip(path)
+    place = max(i for i, byte in enumerate(content[: len(content) // 2]) if 48 <= byte <= 56)
+    path.write_bytes(content[:place] + bytes([content[place] + 1]) + content[place + 1 :])
+
+
 @pytest.mark.parametrize(
     ("assignment", "words"),
     [
@@ -53,6 +62,26 @@ def test_a_damaged_input_is_refused_before_anything_is_deleted(run, name, target
     flip(run.out / name)
     before = run.hashes()
     line = refused(run.snakemake(target))
+    assert name in line
+    assert run.hashes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("results/data/stage2/manifest.json", ("results/stage4/",)),
+        ("results/data/stage2/manifest.json", ("results/stage2/", "-f")),
+        ("results/data/stage2/manifest.json", ("results/eval/stage1/metrics.json", "-f")),
+        ("results/stage1/checkpoint.pt", ("results/eval/stage1/metrics.json", "-f")),
+        ("results/data/tokenizer.json", ("results/eval/stage1/metrics.json", "-f")),
+        ("results/data/corpus/stage3/manifest.json", ("results/data/stage3/manifest.json", "-f")),
+    ],
+)
+def test_a_damaged_input_of_training_or_evaluation_is_refused(run, name, words):
+    """Data manifests are sealed as stage manifests are; evaluation reads nothing unchecked."""
+    damage(run.out / name)
+    before = run.hashes()
+    line = refused(run.snakemake(*words))
     assert name in line
     assert run.hashes() == before
 

@@ -5,6 +5,8 @@ rule evaluate_stage:
     input:
         checkpoint="results/stage{k}/checkpoint.pt",
         data=expand("results/data/stage{j}/manifest.json", j=range(LAST + 1)),
+        # beside the data, where the evaluator looks for it
+        tokenizer=["results/data/tokenizer.json"] if LAST >= min(TEXT_STAGES) else [],
     output:
         folder=directory("results/eval/stage{k}"),
         metrics="results/eval/stage{k}/metrics.json",
