@@ -285,6 +285,7 @@ def test_wrong_configurations_are_refused(tmp_path):
         _ = make().average
 
 
+@pytest.mark.slow
 def test_the_documented_example_runs(project, capsys):
     """docs/api.md: training on own data and judging it works as printed there, and learns."""
     blocks = (project / "docs" / "api.md").read_text().split("```python\n")[1:]
