@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CORES ?= all
 ARGS ?=
 
-.PHONY: run test lint report clean distclean
+.PHONY: run test science lint report evidence clean distclean
 
 run: $(VENV)/.done
 	$(BIN)/snakemake --cores $(CORES) all results/stage4/ $(ARGS)
@@ -14,8 +14,17 @@ run: $(VENV)/.done
 report: $(VENV)/.done
 	$(BIN)/snakemake --cores 1 results/report/index.html -R report --allowed-rules report $(ARGS)
 
+# Figures of a finished `small` run into docs/evidence, and their table into README.
+evidence: $(VENV)/.done
+	$(BIN)/snakemake --cores $(CORES) docs/evidence/small-seed0.json --config scale=small
+	$(BIN)/python -m cogment_pipe evidence docs/evidence/small-seed0.json --readme README.md
+
 test: lint
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -m "not science" $(ARGS)
+
+# Trains until something is learnt: about 15 minutes on two quiet cores.
+science: $(VENV)/.done
+	$(BIN)/python -m pytest -m science $(ARGS)
 
 lint: $(VENV)/.done
 	$(BIN)/ruff check .

@@ -104,7 +104,7 @@ def build_parser() -> argparse.ArgumentParser:
     # A new command: one `_add_` function here, one handler in commands.py.
     for add in (_add_data, _add_train, _add_evaluate, _add_report):
         add(subparsers)
-    for add in (_add_verify, _add_why, _add_restore, _add_inspect):
+    for add in (_add_verify, _add_why, _add_restore, _add_inspect, _add_evidence):
         add(subparsers)
     return parser
 
@@ -310,3 +310,20 @@ def _json(text: str) -> Any:
     if not isinstance(loaded, dict):
         raise argparse.ArgumentTypeError("expected a JSON object")
     return loaded
+
+
+def _add_evidence(subparsers: Any) -> None:
+    parser = _command(
+        subparsers,
+        "evidence",
+        commands.evidence,
+        "Write the figures that README quotes, from the artifacts of a finished run.",
+        "evidence docs/evidence/small-seed0.json --readme README.md",
+    )
+    parser.add_argument("file", type=Path, help="evidence file, JSON")
+    parser.add_argument("--results", type=Path, help="finished results to take figures from")
+    parser.add_argument("--benchmarks", type=Path, default=Path("benchmarks"))
+    parser.add_argument(
+        "--made-by", default="", help="command that made the results, for the record"
+    )
+    parser.add_argument("--readme", type=Path, help="put the file's table between its marks")

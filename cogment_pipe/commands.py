@@ -182,3 +182,14 @@ def configuration(arguments: Namespace, kept: str | None) -> PipelineConfig:
 def _overrides(arguments: Namespace, config: PipelineConfig) -> list[str]:
     chosen = [f"scale={config.scale}", f"seed={config.seed}"]
     return chosen + ([f"set={';'.join(arguments.set)}"] if arguments.set else [])
+
+
+def evidence(arguments: Namespace) -> None:
+    """`evidence`: figures of a finished run into a file, or a file's table into README."""
+    from cogment_pipe.report.evidence import write_evidence, write_table
+
+    if arguments.results is not None:
+        made_by = arguments.made_by
+        write_evidence(arguments.results, arguments.benchmarks, made_by, arguments.file)
+    if arguments.readme is not None:
+        write_table(arguments.file, arguments.readme)

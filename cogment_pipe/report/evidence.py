@@ -1,0 +1,119 @@
+"""Evidence: the figures that README quotes, taken from the artifacts of finished runs.
+
+One JSON file per statement (figures, seed, command, sha256 of the manifests they come from), and
+the Markdown table that is made from it. README holds the table between two marks.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from cogment_pipe.atomic import sha256_file, write_bytes, write_json
+from cogment_pipe.errors import CogmentError
+
+BEGIN, END = "<!-- evidence:{name} -->", "<!-- /evidence -->"
+EXTRA = ("cells_gain", "cells_gain_low", "exact", "numeric", "f1")
+
+
+def collect(results: Path, benchmarks: Path, command: str) -> dict:
+    """Figures of the last checkpoint and of each stage's own one on its own test set.
+
+    Raises CogmentError where the evaluation or a manifest is missing or damaged.
+    """
+    stages = sorted(int(p.parent.name[5:]) for p in results.glob("stage[0-4]/manifest.json"))
+    if not stages:
+        raise CogmentError(f"{results}: no finished stage; run the pipeline first")
+    scores = {k: _read(results / "eval" / f"stage{k}" / "metrics.json") for k in stages}
+    last = scores[stages[-1]]
+    manifest = _read(results / f"stage{stages[-1]}" / "manifest.json")
+    own = {str(k): _figures(scores[k]["stages"][str(k)]) for k in stages}
+    final = {str(k): last["stages"][str(k)]["score"] for k in stages}
+    kept = {
+        str(k): final[str(k)] / scores[k]["stages"][str(k)]["score"]
+        for k in stages
+        if scores[k]["stages"][str(k)]["score"] > 0
+    }
+    return {
+        "command": command,
+        "scale": last["scale"],
+        "seed": last["seed"],
+        "own_test": own,
+        "last_checkpoint": final,
+        "kept": {k: float(f"{v:.4g}") for k, v in kept.items()},
+        "steps": {str(k): _read(results / f"stage{k}" / "summary.json")["steps"] for k in stages},
+        "seconds": {str(k): _seconds(benchmarks / "train" / f"stage{k}.tsv") for k in stages},
+        "device": manifest["device"],
+        "threads": manifest["threads"],
+        "versions": manifest["versions"],
+        "manifests": {str(k): sha256_file(results / f"stage{k}" / "manifest.json") for k in stages},
+    }
+
+
+def table(evidence: dict) -> str:
+    """The evidence as a Markdown table, one row per task."""
+    lines = [
+        "| stage | task | metric | value | 95% interval | items | training |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for k, tasks in sorted(evidence["own_test"].items()):
+        seconds = evidence["seconds"].get(k)
+        spent = "" if seconds is None else f"{evidence['steps'][k]} steps, {seconds:.0f} s"
+        for name, task in tasks.items():
+            interval = f"{task['low']:.3f} to {task['high']:.3f}"
+            row = (k, name, task["metric"], f"{task['value']:.3f}", interval, task["n"], spent)
+            lines.append("| " + " | ".join(str(cell) for cell in row) + " |")
+            spent = ""
+    return "\n".join(lines)
+
+
+def place(text: str, name: str, content: str) -> str:
+    """`text` with `content` between the marks of `name`; CogmentError where it has no marks."""
+    begin = BEGIN.format(name=name)
+    head, found, rest = text.partition(begin)
+    _, closed, tail = rest.partition(END)
+    if not found or not closed:
+        raise CogmentError(f"README has no marks {begin} ... {END}")
+    return f"{head}{begin}\n{content}\n{END}{tail}"
+
+
+def write_evidence(results: Path, benchmarks: Path, command: str, out: Path) -> None:
+    """Write the evidence file of a finished run."""
+    write_json(out, collect(results, benchmarks, command))
+
+
+def write_table(evidence: Path, readme: Path) -> None:
+    """Put the table of an evidence file between its marks in README."""
+    text = place(readme.read_text(encoding="utf-8"), evidence.stem, table(_read(evidence)))
+    write_bytes(readme, text.encode())
+
+
+def _figures(stage: dict) -> dict:
+    return {
+        name: {
+            **{key: task[key] for key in ("metric", "value", "low", "high", "n", "mean_steps")},
+            "by_step": task["by_step"],
+            "controls": task["controls"],
+            "also": {key: task["metrics"][key] for key in EXTRA if key in task["metrics"]},
+        }
+        for name, task in stage["tasks"].items()
+    }
+
+
+def _read(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CogmentError(
+            f"{path}: cannot be read ({error.strerror}); run the pipeline"
+        ) from error
+    except ValueError as error:
+        raise CogmentError(f"{path}: damaged, not JSON ({error})") from error
+
+
+def _seconds(path: Path) -> float | None:
+    """Wall seconds of a training job, from Snakemake's benchmark file."""
+    if not path.is_file():
+        return None
+    rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
+    return float(rows[1][rows[0].index("s")])
