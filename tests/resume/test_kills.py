@@ -43,7 +43,7 @@ def test_killed_again_and_again_gives_the_same_bytes(project: Path, tmp_path: Pa
     assert done.returncode == 0, done.stderr[-4000:]
     assert len(unbroken.hashes("results/stage*/checkpoint.pt")) == 5
 
-    broken = copy_of_the_project(project, tmp_path / "broken")
+    broken = copy_of_the_project(unbroken.project, tmp_path / "broken")
     knobs = (f"set={';'.join(SETTINGS + KNOBS)}",)
     killer = Killer(broken, TARGET, knobs, kills, STEPS, stream(seed, 0, 0, 0, "kills"))
     done = killer.carry_on()

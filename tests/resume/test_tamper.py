@@ -16,6 +16,7 @@ import torch
 
 from cogment_pipe import checkpoint
 from cogment_pipe.atomic import write_json
+from cogment_pipe.determinism import capture_rng, seed_global
 from cogment_pipe.errors import CogmentError
 from tests.resume.stages import STEPS, Interruptions, Stage, copy_snapshots, prepare, published
 
@@ -57,6 +58,8 @@ def group_of(name: str) -> str:
 
 def other(name: str, value: object) -> object:
     """A value that differs from `value` and is of its kind."""
+    if name.startswith("rng/"):
+        return generators()[name]
     if isinstance(value, torch.Tensor):
         return torch.flip(value.flatten(), (0,)).reshape(value.shape) + 1
     if name == "run/detector/curve":
@@ -67,13 +70,16 @@ def other(name: str, value: object) -> object:
         return value + 1e8
     if isinstance(value, int):
         return value + 1
-    if name == "rng/python/gauss":
-        return 0.5
-    if name == "rng/numpy/name":
-        return value  # the only kind of generator there is
     if isinstance(value, dict | list) and not value:
         return value  # nothing in it to change
     raise AssertionError(f"{name}: do not know how to change {value!r}")
+
+
+def generators() -> dict[str, object]:
+    """States of the global generators under another seed: valid, and other ones."""
+    seed_global(2**90 + 12345)
+    tensors, meta = checkpoint.flatten("rng", capture_rng())
+    return {**meta, **tensors}
 
 
 def tampered(source: Path, folder: Path, group: str, how: str) -> None:
