@@ -78,9 +78,7 @@ def _block(params: ListOpsParams, rng: np.random.Generator, split: str) -> GridS
     return rows_of([trees[i] for i in keep], groups[keep], params.length_max + 1, traced)
 
 
-def rows_of(
-    trees: list[Tree], groups: np.ndarray, width: int, traced: bool = False
-) -> GridSplit:
+def rows_of(trees: list[Tree], groups: np.ndarray, width: int, traced: bool = False) -> GridSplit:
     """Write trees as rows of `width` cells; shorter ones are padded with 0 on the right.
 
     `traced`: the running values of `trace` are targets too, beside the answer.
