@@ -41,6 +41,7 @@ class Evaluation:
     """What every task of an evaluation shares."""
 
     model: Cogment
+    checkpoint: int
     slice: EvaluationSlice
     device: torch.device
     precision: str
@@ -76,7 +77,7 @@ def evaluate_stage(
     lines: list[dict] = []
     with StopFlag() as stop:
         precision = pick_precision(parsed.precision, target)
-        evaluation = Evaluation(model, parsed, target, precision, tokenizer, stop)
+        evaluation = Evaluation(model, stage, parsed, target, precision, tokenizer, stop)
         try:
             for j, folder in sorted(folders.items()):
                 results[str(j)] = evaluate_data(evaluation, j, folder, lines)
@@ -200,7 +201,12 @@ def _controls(
     golds: list[dict],
     answers: TaskAnswers,
 ) -> dict[str, float]:
-    """The same items with a part taken away: early exits, and memory that cannot help."""
+    """The same items with a part taken away: early exits, and memory that cannot help.
+
+    Only of the stage's own checkpoint: the other ones are there for the retention matrix.
+    """
+    if stage != run.checkpoint:
+        return {}
 
     def value(**options: object) -> tuple[float, float]:
         other = _answers(run, stage, task, home, count, **options)
