@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CORES ?= all
 ARGS ?=
 
-.PHONY: run test science lint report evidence clean distclean
+.PHONY: run test test-slow science lint report evidence clean distclean
 
 run: $(VENV)/.done
 	$(BIN)/snakemake --cores $(CORES) all results/stage4/ $(ARGS)
@@ -20,7 +20,11 @@ evidence: $(VENV)/.done
 	$(BIN)/python -m cogment_pipe evidence docs/evidence/small-seed0.json --readme README.md
 
 test: lint
-	$(BIN)/python -m pytest -m "not science" $(ARGS)
+	$(BIN)/python -m pytest -m "not science and not slow" $(ARGS)
+
+# Five stages under twenty kills, every saved entry tampered with: minutes each.
+test-slow: $(VENV)/.done
+	$(BIN)/python -m pytest -m slow $(ARGS)
 
 # Trains until something is learnt: about 15 minutes on two quiet cores.
 science: $(VENV)/.done

@@ -20,6 +20,8 @@ from cogment_pipe.determinism import capture_rng, seed_global
 from cogment_pipe.errors import CogmentError
 from tests.resume.stages import STEPS, Interruptions, Stage, copy_snapshots, prepare, published
 
+pytestmark = pytest.mark.slow
+
 KEYED = "every draw is keyed by seed, stage, step and purpose; kept for a library that draws freely"
 REDUNDANT = {
     "rng/numpy": KEYED,

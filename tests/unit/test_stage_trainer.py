@@ -183,7 +183,7 @@ def test_a_step_that_is_not_finite_changes_nothing():
     with torch.no_grad():
         kept = trainer.model.core.y_start.clone()
         trainer.model.core.y_start.fill_(math.nan)
-    trainer.streams["copy"].chunks, trainer.streams["copy"].updates = [], 0
+    trainer.streams["copy"].chunks, trainer.streams["copy"].phase = [], 0
     record = trainer.train_step()
     with torch.no_grad():
         trainer.model.core.y_start.copy_(kept)

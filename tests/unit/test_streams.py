@@ -210,25 +210,38 @@ def test_batches_are_functions_of_seed_and_number():
 def test_per_step_refines_one_batch_for_all_its_steps():
     """The carry goes on for max_refinement_steps updates, then a new batch starts afresh."""
     model, s = build(), stream(Grids(), config(update="per_step"))
-    feeds, counts = [], []
+    feeds, counts, numbers = [], [], []
     for _ in range(7):
         one(model, s)
-        feeds.append(s.chunks[0].feed)
-        counts.append(s.chunks[0].history.count)
-    assert counts == [1, 2, 3, 1, 2, 3, 1]
-    assert feeds[0] is feeds[2] and feeds[2] is not feeds[3]
-    assert not s.chunks[0].carry.y.requires_grad
+        numbers.append(s.number)
+        if s.phase:
+            feeds.append(s.chunks[0].feed)
+            counts.append(s.chunks[0].history.count)
+            assert not s.chunks[0].carry.y.requires_grad
+        else:
+            assert not s.chunks
+    assert counts == [1, 2, 1, 2, 1] and numbers == [0, 0, 1, 1, 1, 2, 2]
+    assert feeds[0] is feeds[1] and feeds[1] is not feeds[2]
+
+
+def test_depth_grows_over_the_ramp():
+    """A batch's steps grow from 1 to the stage's number; a replayed task has them all at once."""
+    ramped = stream(Grids(), config(update="per_step", depth_ramp=0.5))
+    assert [ramped.depth_at(share) for share in (0.0, 0.2, 0.4, 0.5, 1.0)] == [1, 2, 3, 3, 3]
+    plain = stream(Grids(), config(update="per_step"))
+    assert plain.depth_at(0.0) == 3
+    assert stream(Grids(), config(update="joint", depth_ramp=0.5)).depth_at(1.0) == 1
 
 
 def test_per_step_equals_the_forward_pass_of_the_whole_model():
     """With frozen weights the carried states are those of an uninterrupted refinement."""
     model, s = build(), stream(Grids(), config(update="per_step"))
-    for _ in range(3):
+    for _ in range(2):
         one(model, s)
     with torch.no_grad():
         encoded = model.prepare(s.chunks[0].feed, s.home.memory)
         carry = model.start(encoded)
-        for _ in range(3):
+        for _ in range(2):
             carry = model.step(encoded, carry)
     torch.testing.assert_close(carry.y, s.chunks[0].carry.y)
     torch.testing.assert_close(carry.z, s.chunks[0].carry.z)
