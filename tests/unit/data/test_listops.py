@@ -14,10 +14,11 @@ from cogment_pipe.data.generators.listops_tree import (
     linear,
     parse,
     shuffled_order,
+    trace,
     value,
 )
 from cogment_pipe.data.loaders import listops_tsv
-from cogment_pipe.data.symbols import CLOSE, DIGIT0, OP_MED, OP_SM, QUERY, STORED_IGNORE
+from cogment_pipe.data.symbols import CLOSE, DIGIT0, OP_MED, OP_MIN, OP_SM, QUERY, STORED_IGNORE
 from cogment_pipe.errors import CogmentError
 
 DRAWS = Draws(seed=1, stage=2, task="listops")
@@ -157,3 +158,23 @@ def test_bad_params_name_the_key():
         parse_params(ListOpsParams, {"operators": ["AVG"]}, stage=2, task="listops")
     with pytest.raises(CogmentError, match="length_min <= length_max"):
         parse_params(ListOpsParams, {"length_min": 70}, stage=2, task="listops")
+
+
+def test_trace_holds_the_running_value_under_every_symbol():
+    """Guards: traced training rows say at each symbol what a reader would know there."""
+    tree = parse([OP_MED, DIGIT0 + 3, OP_MIN, DIGIT0 + 5, DIGIT0 + 2, CLOSE, DIGIT0 + 9, CLOSE])
+    # MED over 3, then 3 and MIN(5, 2) = 2 (int(2.5) = 2), then 3, 2 and 9
+    assert trace(tree) == [3, 3, 2, 5, 2, 2, 3, 3]
+    assert trace(tree)[-1] == value(tree)
+
+
+def test_only_training_rows_are_traced():
+    """Guards: validation and test rows ask for the answer alone."""
+    parts = generate(
+        ListOpsParams(trace=True, length_min=4, length_max=24),
+        {"train": 40, "validation": 10, "test": 10},
+        Draws(0, 2, "listops"),
+    )
+    asked = {name: (part.targets != STORED_IGNORE).sum((1, 2)) for name, part in parts.items()}
+    assert (asked["train"] > 3).all()
+    assert (asked["validation"] == 1).all() and (asked["test"] == 1).all()
