@@ -22,8 +22,8 @@ from cogment_pipe.model.model import Cogment
 from cogment_pipe.rng import key
 from cogment_pipe.stage_config import HomeConfig, StageSlice
 from cogment_pipe.stage_loaders import Loader, StageLoader
+from cogment_pipe.stage_run import pick_device, pick_precision
 from cogment_pipe.stage_trainer import StageTrainer, load_weights, read_scalars
-from cogment_pipe.trainer import pick_device, pick_precision
 from cogment_pipe.training_config import StageResult, TrainingConfig
 from cogment_pipe.training_state import copied, difference
 

@@ -30,8 +30,8 @@ from cogment_pipe.scoring import arc_cells
 from cogment_pipe.scoring.bootstrap import interval
 from cogment_pipe.signals import StopFlag
 from cogment_pipe.stage_config import HomeConfig, ModelConfig
+from cogment_pipe.stage_run import INTERRUPTED, pick_device, pick_precision, stage_of
 from cogment_pipe.stage_trainer import load_weights
-from cogment_pipe.trainer import INTERRUPTED, pick_device, pick_precision, stage_of
 
 log = logging.getLogger(__name__)
 

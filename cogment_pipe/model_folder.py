@@ -19,8 +19,8 @@ from cogment_pipe.model.model import Cogment
 from cogment_pipe.provenance import MANIFEST
 from cogment_pipe.solver import Solver
 from cogment_pipe.stage_config import StageSlice
+from cogment_pipe.stage_run import pick_device, verify_parent
 from cogment_pipe.stage_trainer import load_weights
-from cogment_pipe.trainer import pick_device, verify_parent
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from cogment_pipe.data.dataset import TaskData
 from cogment_pipe.errors import CogmentError
 from cogment_pipe.provenance import MANIFEST
+from cogment_pipe.stage_run import stage_of
 from cogment_pipe.stage_trainer import StageData
-from cogment_pipe.trainer import items, stage_of
+from cogment_pipe.trainer import items
 
 Loader = Mapping[int, Mapping[str, TaskData]] | Mapping[str, TaskData] | Path | str
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cogment_pipe import trainer
+from cogment_pipe import publish, trainer
 from cogment_pipe.config import data_slice, load_config, stage_slice, tokenizer_slice
 from cogment_pipe.data.corpus import split_corpus
 from cogment_pipe.data.prepare import prepare_stage
@@ -84,7 +84,7 @@ class Stage:
 def published(folder: Path) -> dict[str, bytes]:
     """All that a finished stage leaves to others, to the byte."""
     files = {path.name: path.read_bytes() for path in (folder / "out").iterdir()}
-    assert set(files) == {*trainer.OUTPUTS, "manifest.json"}
+    assert set(files) == {*publish.OUTPUTS, "manifest.json"}
     return {name: content for name, content in files.items() if name not in EXCLUDED}
 
 
