@@ -38,6 +38,8 @@ class CodeIndex:
 
     def __init__(self, root: Path = ROOT, store: Path | None = None) -> None:
         self.root, self.store = root, store
+        # Looked up some ten thousand times for a dry run: once from disk, then from memory.
+        self._paths: dict[str, Path | None] = {}
         self._entries: dict[str, list] = {}
         self._new = False
         if store is not None and store.is_file():
@@ -52,16 +54,15 @@ class CodeIndex:
         Raises CogmentError for an entry that is no module: a rename must not hash as nothing.
         """
         for entry in entries:
-            if module_path(entry, self.root) is None:
+            if self._path(entry) is None:
                 raise CogmentError(f"no module {entry} in {self.root}; has it been renamed?")
         waiting, found = list(entries), {}
         while waiting:
             name = waiting.pop()
-            path = module_path(name, self.root)
-            if name in found or path is None:
+            if name in found or (path := self._path(name)) is None:
                 continue
             found[name], names = self._entry(name, path)
-            waiting += _existing(names, self.root)
+            waiting += self._modules(names)
         return dict(sorted(found.items()))
 
     def source_hash(self, *entries: str) -> str:
@@ -75,6 +76,23 @@ class CodeIndex:
         """Keeps the store for the next call."""
         if self.store is not None and self._new:
             write_bytes(self.store, json.dumps(self._entries).encode())
+
+    def _path(self, name: str) -> Path | None:
+        if name not in self._paths:
+            self._paths[name] = module_path(name, self.root)
+        return self._paths[name]
+
+    def _modules(self, names: Iterable[str]) -> list[str]:
+        """Those names that are modules of this package, with the packages they lie in."""
+        modules = []
+        for target in names:
+            parts = target.split(".") if target.startswith(PACKAGE) else []
+            # Importing a.b.c runs a.b's __init__ too.
+            for stop in range(2, len(parts) + 1):
+                prefix = ".".join(parts[:stop])
+                if self._path(prefix) is not None:
+                    modules.append(prefix)
+        return modules
 
     def _entry(self, name: str, path: Path) -> list:
         content = path.read_bytes()
@@ -118,19 +136,6 @@ def module_path(name: str, root: Path = ROOT) -> Path | None:
         if path.is_file():
             return path
     return None
-
-
-def _existing(names: Iterable[str], root: Path) -> list[str]:
-    """Those names that are modules of this package, with the packages they lie in."""
-    modules = []
-    for target in names:
-        parts = target.split(".")
-        # Importing a.b.c runs a.b's __init__ too.
-        for stop in range(2, len(parts) + 1):
-            prefix = ".".join(parts[:stop])
-            if module_path(prefix, root) is not None:
-                modules.append(prefix)
-    return modules
 
 
 def _names(tree: ast.AST, package: str) -> Iterator[str]:

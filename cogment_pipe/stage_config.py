@@ -31,7 +31,9 @@ class ModelConfig(Strict):
     n_blocks: Count = Field(2, description="blocks of the one weight-tied stack")
     ffn_hidden: Count = Field(1536, description="hidden width of the core's SwiGLU")
     z_updates: Count = Field(2, description="updates of the scratch state z per refinement step")
-    conv: bool = Field(True, description="3x3 depthwise convolution in each block, on grids only")
+    conv: bool = Field(
+        True, description="short depthwise convolution in each block, grids and text"
+    )
     vocab_size: Count = Field(16384, description="text vocabulary; fixed, never taken from data")
     grid_symbols: Count = Field(64, description="cell alphabet, 0 is padding")
     max_side: Count = Field(64, description="largest row index and column index of a grid")
@@ -57,100 +59,144 @@ class ModelConfig(Strict):
 class MultiOptimizerConfig(Strict):
     """AdamW for each component; rates hold at stage learning rate 3e-4 and scale with it."""
 
-    core_lr: Positive = 3e-4
-    memory_lr: Positive = 1e-4
-    halting_lr: Positive = 5e-4
-    other_lr: Positive = 2e-4
-    core_weight_decay: NonNegative = 0.01
-    memory_weight_decay: NonNegative = 0.001
-    halting_weight_decay: NonNegative = 0.0
-    other_weight_decay: NonNegative = 0.01
-    core_betas: tuple[Rate, Rate] = (0.9, 0.95)
-    memory_betas: tuple[Rate, Rate] = (0.9, 0.999)
-    halting_betas: tuple[Rate, Rate] = (0.9, 0.95)
-    other_betas: tuple[Rate, Rate] = (0.9, 0.95)
-    clip_norm: Positive = 1.0
+    core_lr: Positive = Field(3e-4, description="rate of the core")
+    memory_lr: Positive = Field(1e-4, description="rate of the memory")
+    halting_lr: Positive = Field(5e-4, description="rate of the halting head")
+    other_lr: Positive = Field(2e-4, description="rate of embeddings, adapters and heads")
+    core_weight_decay: NonNegative = Field(
+        0.01, description="decoupled weight decay of the core, matrices only"
+    )
+    memory_weight_decay: NonNegative = Field(0.001, description="the same for the memory")
+    halting_weight_decay: NonNegative = Field(0.0, description="the same for the halting head")
+    other_weight_decay: NonNegative = Field(0.01, description="the same for all else")
+    core_betas: tuple[Rate, Rate] = Field(
+        (0.9, 0.95), description="decay of the first and second moment, core"
+    )
+    memory_betas: tuple[Rate, Rate] = Field((0.9, 0.999), description="the same for the memory")
+    halting_betas: tuple[Rate, Rate] = Field(
+        (0.9, 0.95), description="the same for the halting head"
+    )
+    other_betas: tuple[Rate, Rate] = Field((0.9, 0.95), description="the same for all else")
+    clip_norm: Positive = Field(
+        1.0, description="largest global gradient norm, over all components"
+    )
     max_nonfinite: Count = Field(5, description="non-finite steps in a row that stop the run")
-    core_optimizer: Literal["adamw", "muon"] = "adamw"
+    core_optimizer: Literal["adamw", "muon"] = Field(
+        "adamw", description="muon: orthogonalised momentum for the core's matrices"
+    )
 
 
 class GrokFastConfig(Strict):
     """Gradient filter g + lambda * EMA(g) per component (arXiv 2405.20233); never on halting."""
 
-    enabled: bool = True
-    core_alpha: Rate = 0.98
-    core_lamb: NonNegative = 2.0
-    memory_alpha: Rate = 0.95
-    memory_lamb: NonNegative = 1.5
-    other_lamb: NonNegative = 0.0
-    other_alpha: Rate = 0.98
+    enabled: bool = Field(True, description="false: off in every stage")
+    core_alpha: Rate = Field(0.98, description="decay of the gradient average, core")
+    core_lamb: NonNegative = Field(2.0, description="weight of the average that is added, core")
+    memory_alpha: Rate = Field(0.95, description="the same decay for the memory")
+    memory_lamb: NonNegative = Field(1.5, description="the same weight for the memory")
+    other_lamb: NonNegative = Field(
+        0.0, description="the same weight for all else; halting never has a filter"
+    )
+    other_alpha: Rate = Field(0.98, description="the same decay for all else")
 
 
 class LossWeights(Strict):
     """Weights of the loss terms, each applied once; `losses` has the formula."""
 
-    deep: NonNegative = 1.0
-    improvement: NonNegative = 0.0
-    consistency: NonNegative = 0.0
-    ponder: NonNegative = 0.1
-    exact: NonNegative = 0.05
-    decay: Rate = 0.5
-    emphasis: Literal["last", "first"] = "last"
-    margin: NonNegative = 0.01
+    deep: NonNegative = Field(1.0, description="(deep supervision + halting-mixed output) / 2")
+    improvement: NonNegative = Field(0.0, description="residual improvement from step to step")
+    consistency: NonNegative = Field(0.0, description="agreement with an augmented copy")
+    ponder: NonNegative = Field(
+        0.1, description="expected refinement steps, times the warmed-up ponder cost"
+    )
+    exact: NonNegative = Field(0.05, description='cross-entropy of "is the answer wholly right?"')
+    decay: Rate = Field(0.5, description="how fast the weight of a refinement step falls")
+    emphasis: Literal["last", "first"] = Field(
+        "last", description="the step that weighs most in deep supervision"
+    )
+    margin: NonNegative = Field(
+        0.01, description="improvement that is asked of each step, in probability"
+    )
 
 
 class MemoryWrites(Strict):
     """How a stage writes the long-term memory; alpha 0 means that it only reads."""
 
-    alpha: Rate = 0.0
-    decay: Rate = 0.0
+    alpha: Rate = Field(0.0, description="largest write strength; 0: read only")
+    decay: Rate = Field(0.0, description="share that is forgotten per position written")
     read: bool = Field(True, description="false: the stage works without the memory")
-    gate: Literal["both", "content", "surprise"] = "both"
+    gate: Literal["both", "content", "surprise"] = Field(
+        "both", description="what opens the write gate: content, surprise, or both"
+    )
     truncate: int = Field(0, ge=0, description="detach it every this many segments; 0 never")
     consolidate_every: int = Field(0, ge=0, description="applied steps between two; 0 never")
-    consolidate_rate: Rate = 0.05
+    consolidate_rate: Rate = Field(
+        0.05, description="share of the bank that one consolidation replaces"
+    )
 
 
 class StageConfig(Strict):
     """One stage of the curriculum: what `FourStageCurriculum.get_stage_config` returns."""
 
-    name: str
-    max_steps: Count
-    batch_size: Count
-    sequence_length: Count
-    learning_rate: Positive
-    max_refinement_steps: Count
-    act_threshold: Rate = 0.99
-    warmup_steps: int = Field(50, ge=0)
+    name: str = Field(description="name of the stage in logs and report")
+    max_steps: Count = Field(description="optimizer steps at most")
+    batch_size: Count = Field(description="items per optimizer step")
+    sequence_length: Count = Field(
+        description="cells of a grid, or tokens of a text, that an item may have"
+    )
+    learning_rate: Positive = Field(
+        description="the stage's rate; scales the components' rates together"
+    )
+    max_refinement_steps: Count = Field(description="refinement steps at most")
+    act_threshold: Rate = Field(
+        0.99, description="sum of halting probabilities at which a row halts"
+    )
+    warmup_steps: int = Field(50, ge=0, description="steps of linear warm-up; a cosine follows")
     final_lr_ratio: Rate = Field(0.05, description="share of the rate left at the cosine's end")
-    update: Literal["joint", "per_step"] = "per_step"
+    update: Literal["joint", "per_step"] = Field(
+        "per_step",
+        description="per_step: an optimizer step per refinement step; joint: one for all",
+    )
     detach: bool = Field(True, description="joint: cut the gradient between refinement steps")
     depth_ramp: Rate = Field(
         0.0, description="per_step: share of the stage over which a batch's steps grow from 1"
     )
-    activation_checkpointing: bool = False
+    activation_checkpointing: bool = Field(
+        False, description="recompute activations in the backward pass: less memory, more time"
+    )
     accumulate: Count = Field(1, description="micro-batches per optimizer step")
-    ponder_start: NonNegative = 0.005
-    ponder_end: NonNegative = 0.02
-    grokfast: bool = False
+    ponder_start: NonNegative = Field(0.005, description="ponder cost at the stage's start")
+    ponder_end: NonNegative = Field(0.02, description="ponder cost at its end")
+    grokfast: bool = Field(
+        False, description="filter the gradients in this stage, where grokfast.enabled too"
+    )
     grokfast_factor: NonNegative = Field(1.0, description="times lambda; .6 in stages 3 and 4")
-    memory: MemoryWrites = MemoryWrites()
-    loss: LossWeights = LossWeights()
+    memory: MemoryWrites = Field(MemoryWrites(), description="how the stage writes the memory")
+    loss: LossWeights = Field(LossWeights(), description="weights of the loss terms")
     ema: Rate = Field(0.999, description="decay of the weight average that is evaluated")
-    label_smoothing: Rate = 0.0
-    augmentation_rate: Rate = 0.0
-    augmentation_types: tuple[str, ...] = ()
-    augmentations_per_task: Count = 300
+    label_smoothing: Rate = Field(0.0, description="share of the target spread over all symbols")
+    augmentation_rate: Rate = Field(0.0, description="share of training items that are augmented")
+    augmentation_types: tuple[str, ...] = Field(
+        (), description="which augmentations, by name; those that fit the task are used"
+    )
+    augmentations_per_task: Count = Field(300, description="different augmentations of an ARC task")
     replay: Rate = Field(0.0, description="share of steps that train on earlier stages")
     segment_length: int = Field(0, ge=0, description="tokens per segment; 0: one segment")
     segment_steps: Count = Field(1, description="refinement steps of a segment before the last")
-    patience: Count = 1000
-    min_delta: NonNegative = 0.0
-    min_accuracy: Rate = 0.0
-    max_ponder_cost: Positive = 8.0
-    eval_every: Count = 100
+    patience: Count = Field(1000, description="steps without progress after which the stage ends")
+    min_delta: NonNegative = Field(
+        0.0, description="rise of accuracy, or fall of loss, that counts as progress"
+    )
+    min_accuracy: Rate = Field(0.0, description="validation accuracy asked for")
+    max_ponder_cost: Positive = Field(
+        8.0, description="refinement steps allowed on average at the end"
+    )
+    eval_every: Count = Field(100, description="steps between two looks at the validation split")
     eval_items: Count = Field(128, description="validation items of each task per look")
-    source: Literal["auto", "builtin", "corpora"] = "auto"
+    source: Literal["auto", "builtin", "corpora"] = Field(
+        "auto",
+        description="auto: corpora where configured, else built-in tasks; corpora: never built-in",
+    )
     tasks: dict[str, TaskConfig] = Field(description="built-in tasks of the stage")
     corpora: dict[str, CorpusTask] = Field(default={}, description="the same, on real files")
 
@@ -164,27 +210,31 @@ class StageConfig(Strict):
 class TaskConfig(Strict):
     """Items of one built-in task; `params` are checked by the generator's own model."""
 
-    generator: str
+    generator: str = Field(description="built-in task")
     weight: Positive = Field(1.0, description="share of the stage's steps")
     batch_size: int | None = Field(None, ge=1, description="in place of the stage's")
     refinement_steps: int | None = Field(None, ge=1, description="in place of the stage's")
-    train: Count = 1000
-    validation: Count = 200
-    test: Count = 500
-    params: dict[str, bool | int | float | str | list[int] | list[str]] = {}
+    train: Count = Field(1000, description="training items")
+    validation: Count = Field(200, description="validation items")
+    test: Count = Field(500, description="test items")
+    params: dict[str, bool | int | float | str | list[int] | list[str]] = Field(
+        {}, description="the generator's own settings"
+    )
 
 
 class CorpusTask(Strict):
     """Items of one task read from a corpus that `corpora:` names."""
 
-    corpus: str
-    weight: Positive = 1.0
-    batch_size: int | None = Field(None, ge=1)
-    refinement_steps: int | None = Field(None, ge=1)
+    corpus: str = Field(description="name under `corpora`")
+    weight: Positive = Field(1.0, description="share of the stage's steps")
+    batch_size: int | None = Field(None, ge=1, description="in place of the stage's")
+    refinement_steps: int | None = Field(None, ge=1, description="in place of the stage's")
     train: int | None = Field(None, ge=1, description="at most so many; none: all")
-    validation: int | None = Field(None, ge=1)
-    test: int | None = Field(None, ge=1)
-    params: dict[str, bool | int | float | str | list[int] | list[str]] = {}
+    validation: int | None = Field(None, ge=1, description="at most so many; none: all")
+    test: int | None = Field(None, ge=1, description="at most so many; none: all")
+    params: dict[str, bool | int | float | str | list[int] | list[str]] = Field(
+        {}, description="the reader's own settings"
+    )
 
 
 StageConfig.model_rebuild()
