@@ -102,10 +102,10 @@ def verify(arguments: Namespace) -> int:
     """`verify`: 1 where a file does not match its manifest."""
     from cogment_pipe.staleness import verify_results
 
-    folders, problems = verify_results(arguments.results)
+    places, problems = verify_results(arguments.results)
     for problem in problems:
         print(problem)
-    print(f"{len(folders)} folders with a manifest, {len(problems)} problems")
+    print(f"{len(places)} manifests, {len(problems)} problems")
     return int(bool(problems))
 
 

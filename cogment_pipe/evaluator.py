@@ -28,9 +28,9 @@ from cogment_pipe.model.model import Cogment
 from cogment_pipe.provenance import MANIFEST
 from cogment_pipe.scoring import arc_cells
 from cogment_pipe.scoring.bootstrap import interval
-from cogment_pipe.signals import StopFlag
+from cogment_pipe.signals import EXIT_RETRY, StopFlag
 from cogment_pipe.stage_config import HomeConfig, ModelConfig
-from cogment_pipe.stage_run import INTERRUPTED, pick_device, pick_precision, stage_of
+from cogment_pipe.stage_run import pick_device, pick_precision, stage_of
 from cogment_pipe.stage_trainer import load_weights
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ def evaluate_stage(
                 results[str(j)] = evaluate_data(evaluation, j, folder, lines)
         except Interrupted:
             log.warning("stopped on request; nothing was written, run it again")
-            return INTERRUPTED
+            return EXIT_RETRY
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     text_lines = "".join(

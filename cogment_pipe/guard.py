@@ -16,7 +16,13 @@ from typing import Any
 from cogment_pipe.atomic import write_bytes
 from cogment_pipe.errors import CogmentError
 from cogment_pipe.lock import FolderLock
-from cogment_pipe.provenance import MANIFEST, read_manifest, sha256_file, verify_manifest
+from cogment_pipe.provenance import (
+    MANIFEST,
+    read_manifest,
+    sha256_file,
+    sidecar,
+    verify_manifest,
+)
 
 SCALE_FILE = Path("results/.scale")
 CACHE_FILE = Path(".snakemake/cogment/verified.json")
@@ -90,28 +96,30 @@ def refuse_training_without_gpu(
         )
 
 
-def refuse_damaged(folders: Iterable[Path]) -> None:
-    """Stops where a folder that the run is going to read does not match its manifest."""
+def refuse_damaged(places: Iterable[Path]) -> None:
+    """Stops where a file that the run is going to read does not match its manifest."""
     cache = HashCache(CACHE_FILE)
-    for folder in folders:
-        problems = verify_manifest(folder, cache.sha256)
+    for place in places:
+        problems = verify_manifest(place, cache.sha256)
         if problems:
+            target = f"{place}/" if place.is_dir() else place
             raise CogmentError(
                 f"{problems[0]}; the run would read it, so nothing was started or changed. "
-                f"Put the right file back, or make it again: snakemake --cores all -f {folder}/"
+                f"Put the right file back, or make it again: snakemake --cores all -f {target}"
             )
     cache.save()
 
 
 def read_by_run(inputs: Iterable[str], made: Iterable[str]) -> list[Path]:
-    """Folders with a manifest that a run reads and does not make itself.
+    """Folders with a manifest, and sidecars, that a run reads and does not make itself.
 
     `inputs` and `made` are the inputs and outputs of the jobs that are going to run.
     """
     made = {str(path) for path in made}
-    kept = {path for path in map(str, inputs) if path not in made}
-    folders = {Path(path).parent for path in kept if path.startswith("results/")}
-    return sorted(f for f in folders if (f / MANIFEST).is_file() and str(f) not in made)
+    kept = {Path(p) for p in map(str, inputs) if p not in made and p.startswith("results/")}
+    folders = {path.parent for path in kept if str(path.parent) not in made}
+    places = {folder for folder in folders if (folder / MANIFEST).is_file()}
+    return sorted(places | {sidecar(path) for path in kept if sidecar(path).is_file()})
 
 
 def keep_previous(stages: Iterable[int]) -> list[int]:

@@ -25,6 +25,7 @@ __all__ = [
     "seal",
     "sealed",
     "sha256_file",
+    "sidecar",
     "source_hash",
     "verify_manifest",
     "versions",
@@ -48,14 +49,21 @@ def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
     return found
 
 
-def write_manifest(folder: Path, content: dict[str, Any], outputs: Iterable[str]) -> None:
+def sidecar(path: Path) -> Path:
+    """Where the manifest of a single file is, one that shares its folder with others."""
+    return Path(path).with_suffix(f".{MANIFEST}")
+
+
+def write_manifest(
+    folder: Path, content: dict[str, Any], outputs: Iterable[str], name: str = MANIFEST
+) -> None:
     """Writes `folder`/manifest.json last: `content` and the sha256 of each of its `outputs`.
 
     `self` in it is the sha256 of all the rest, so that a damaged manifest is noticed too.
     """
-    hashes = {name: sha256_file(Path(folder) / name) for name in outputs}
+    hashes = {output: sha256_file(Path(folder) / output) for output in outputs}
     sealed = seal({**content, "outputs": hashes})
-    write_json(Path(folder) / MANIFEST, sealed)
+    write_json(Path(folder) / name, sealed)
 
 
 def seal(content: dict[str, Any]) -> dict[str, Any]:
@@ -69,9 +77,15 @@ def sealed(content: dict[str, Any]) -> bool:
     return seal(content) == content
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a results folder; CogmentError where it is missing or damaged."""
-    path = Path(folder) / MANIFEST
+def manifest_of(place: Path) -> Path:
+    """The manifest of a results folder; a sidecar is one itself."""
+    place = Path(place)
+    return place if place.name.endswith(f".{MANIFEST}") else place / MANIFEST
+
+
+def read_manifest(place: Path) -> dict[str, Any]:
+    """What a manifest says, that of a folder or a sidecar; CogmentError: missing or damaged."""
+    path = manifest_of(place)
     try:
         loaded = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -83,22 +97,23 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return loaded
 
 
-def verify_manifest(folder: Path, digest: Callable[[Path], str] = sha256_file) -> list[str]:
-    """One line for each file of `folder` that does not match its manifest; empty when all do.
+def verify_manifest(place: Path, digest: Callable[[Path], str] = sha256_file) -> list[str]:
+    """One line for each file that does not match its manifest; empty when all do.
 
-    Files that it needs from the folder above (the tokenizer of its tokens) count too. `digest`
-    gives the sha256 of a file; one with a memory saves reading large files again.
+    `place` is a folder or a sidecar. Files that a folder needs from the one above (the tokenizer
+    of its tokens) count too. `digest` gives the sha256 of a file; one with a memory saves reading
+    large files again.
     """
     try:
-        manifest = read_manifest(folder)
+        manifest = read_manifest(place)
     except CogmentError as error:
         return [str(error)]
-    problems = []
+    path, problems = manifest_of(place), []
     if not sealed(manifest):
-        problems.append(f"{Path(folder) / MANIFEST}: changed since it was written")
-    files = {Path(folder) / name: value for name, value in manifest["outputs"].items()}
+        problems.append(f"{path}: changed since it was written")
+    files = {path.parent / name: value for name, value in manifest["outputs"].items()}
     beside = manifest.get(BESIDE, {}).items()
-    files |= {Path(folder).parent / name: value for name, value in beside}
+    files |= {path.parent.parent / name: value for name, value in beside}
     for path, recorded in sorted(files.items()):
         if not path.is_file():
             problems.append(f"{path}: missing")

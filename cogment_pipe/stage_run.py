@@ -16,8 +16,6 @@ from cogment_pipe.errors import CogmentError
 from cogment_pipe.provenance import MANIFEST
 from cogment_pipe.stage_config import StageSlice
 
-INTERRUPTED = 75  # exit code: stopped on request after a snapshot
-
 
 @dataclass
 class StageRun:

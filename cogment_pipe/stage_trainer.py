@@ -173,6 +173,7 @@ class StageTrainer:
         size = data.batch_size or stage.batch_size
         items = min(len(data), stage.eval_items)
         sums = {"exact": 0.0, "accuracy": 0.0, "loss": 0.0, "ponder": 0.0}
+        targets = 0
         for start in range(0, items, size):
             index = np.arange(start, min(start + size, items))
             feed = to_feed(data.batch(index), self.validation.stage, self.device)
@@ -191,10 +192,13 @@ class StageTrainer:
             )
             last = -torch.log_softmax(outputs[-1].logits.float(), -1)
             loss = last.gather(1, encoded.labels.unsqueeze(1)).mean()
-            found = {"exact": parts.solved, "accuracy": parts.accuracy, "ponder": parts.ponder}
-            for key, value in {**found, "loss": loss}.items():
+            for key, value in (("exact", parts.solved), ("ponder", parts.ponder)):
                 sums[key] += float(value) * len(index)
-        return {key: value / items for key, value in sums.items()}
+            for key, value in (("accuracy", parts.accuracy), ("loss", loss)):
+                sums[key] += float(value) * len(encoded.labels)
+            targets += len(encoded.labels)
+        counts = {"exact": items, "ponder": items, "accuracy": targets, "loss": targets}
+        return {key: value / max(counts[key], 1) for key, value in sums.items()}
 
     def due(self) -> bool:
         """Whether this step ends with a look at the validation items."""

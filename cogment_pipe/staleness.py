@@ -26,19 +26,19 @@ MISSING = "(none)"
 
 
 def verify_results(results: Path) -> tuple[list[Path], list[str]]:
-    """Folders with a manifest below `results`, and one line per file that does not match.
+    """What has a manifest below `results`, and one line per file that does not match.
 
     A stage whose parent checkpoint is not the one its manifest names is a problem too.
     """
     if not results.is_dir():
         raise CogmentError(f"{results}: no such folder; name a results folder")
-    folders = sorted(
-        path.parent
-        for path in results.rglob(MANIFEST)
+    places = sorted(
+        path.parent if path.name == MANIFEST else path
+        for path in results.rglob(f"*{MANIFEST}")
         if not any(part.startswith(".") for part in path.relative_to(results).parts)
     )
-    problems = [line for folder in folders for line in verify_manifest(folder)]
-    return folders, problems + list(_broken_lineage(results))
+    problems = [line for place in places for line in verify_manifest(place)]
+    return places, problems + list(_broken_lineage(results))
 
 
 def _broken_lineage(results: Path) -> Iterator[str]:

@@ -26,11 +26,10 @@ from cogment_pipe.metrics import MetricLog, ProgressLine
 from cogment_pipe.model.model import Cogment
 from cogment_pipe.publish import publish
 from cogment_pipe.rng import key
-from cogment_pipe.signals import StopFlag, die_with_parent
+from cogment_pipe.signals import EXIT_RETRY, StopFlag, die_with_parent
 from cogment_pipe.snapshots import SnapshotStore
 from cogment_pipe.stage_config import StageSlice
 from cogment_pipe.stage_run import (
-    INTERRUPTED,
     StageRun,
     input_hashes,
     pick_device,
@@ -89,7 +88,7 @@ def train_stage(
     with StopFlag() as stop:
         die_with_parent()
         if not store.acquire(wait=True, stop=lambda: stop.requested):
-            return INTERRUPTED
+            return EXIT_RETRY
         try:
             return _train(run, store, stop, inputs, where)
         finally:
@@ -113,7 +112,7 @@ def _train(run: StageRun, store: SnapshotStore, stop: StopFlag, inputs: dict, wh
         metrics.truncate(0)
     verdict = _loop(run, trainer, store, metrics, stop)
     if verdict is None:
-        return INTERRUPTED
+        return EXIT_RETRY
     tensors, meta = run_state(trainer, metrics)
     meta["verdict"], meta["reason"] = verdict
     if verdict[0] != "converged" and trainer.stage.min_accuracy > 0:

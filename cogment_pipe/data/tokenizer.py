@@ -15,6 +15,7 @@ import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from cogment_pipe.errors import CogmentError
+from cogment_pipe.provenance import MANIFEST, sha256_file, sidecar, write_manifest
 
 PAD, BOS, EOS, SEP, SEG = range(5)
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<sep>", "<seg>")
@@ -83,7 +84,7 @@ def train(texts: Iterable[str], vocab_size: int) -> Tokenizer:
 
 
 def train_tokenizer(slice: dict, corpora: list[Path], out: Path) -> None:
-    """Train on the training splits found in `corpora` and write `out` (canonical JSON).
+    """Train on the training splits found in `corpora`; write `out` and its sealed sidecar.
 
     `corpora` are folders made by `corpus.split_corpus`; `slice` gives `vocab_size`. This is the
     first place that sees all text stages, so it refuses (CogmentError) to go on where one of them
@@ -105,7 +106,12 @@ def train_tokenizer(slice: dict, corpora: list[Path], out: Path) -> None:
             yield from training_texts(folder)
 
     tokenizer = train(texts(), int(slice["vocab_size"]))
-    write_json(Path(out), json.loads(tokenizer.backend.to_str()))
+    out = Path(out)
+    sidecar(out).unlink(missing_ok=True)  # never the seal of another tokenizer
+    write_json(out, json.loads(tokenizer.backend.to_str()))
+    corpora_read = {folder.name: sha256_file(folder / MANIFEST) for folder in folders}
+    content = {"slice": slice, "inputs": corpora_read, "vocabulary": tokenizer.size}
+    write_manifest(out.parent, content, [out.name], sidecar(out).name)
 
 
 def load_tokenizer(path: Path) -> Tokenizer:

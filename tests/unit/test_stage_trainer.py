@@ -60,6 +60,16 @@ class Copying:
         return GridBatch(self.name, 14, inputs, inputs.copy(), np.asarray(index), augmented=rows)
 
 
+class Ragged(Copying):
+    """The same, but later items are asked for fewer of their cells, as answers differ in length."""
+
+    def batch(self, index, **options) -> GridBatch:
+        made = super().batch(index, **options)
+        asked = np.arange(4).reshape(2, 2) <= 3 - np.asarray(index)[:, None, None] // 6
+        made.targets = np.where(asked, made.targets, -100)
+        return made
+
+
 def make(tasks=None, earlier=(), precision="fp32", **change: object) -> StageTrainer:
     tasks = tasks or [Copying()]
     settings = {"name": "x", "max_steps": 60, "batch_size": 8, "sequence_length": 16}
@@ -144,12 +154,13 @@ def test_validation_looks_at_averaged_weights_and_leaves_training_alone():
 
 
 @torch.no_grad()
-def test_validation_counts_items_and_not_batches():
-    """20 items in batches of 8, 8 and 4 give the mean of all 20."""
+@pytest.mark.parametrize("items", [Copying(), Ragged()], ids=["even", "ragged"])
+def test_validation_counts_items_and_not_batches(items):
+    """20 items in batches of 8, 8 and 4 give the means over all rows and all targets."""
     trainer = make()
-    sums = trainer._validate_task(Copying())
+    sums = trainer._validate_task(items)
     trainer.stage = trainer.stage.model_copy(update={"batch_size": 20})
-    whole = trainer._validate_task(Copying())
+    whole = trainer._validate_task(items)
     for key, value in whole.items():
         assert sums[key] == pytest.approx(value, rel=1e-4, abs=1e-6)
 

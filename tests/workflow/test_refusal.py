@@ -73,6 +73,9 @@ def test_a_damaged_input_is_refused_before_anything_is_deleted(run, name, target
         ("results/data/stage2/manifest.json", ("results/stage2/", "-f")),
         ("results/data/stage2/manifest.json", ("results/eval/stage1/metrics.json", "-f")),
         ("results/stage1/checkpoint.pt", ("results/eval/stage1/metrics.json", "-f")),
+        ("results/data/tokenizer.json", ("results/eval/stage1/metrics.json", "-f")),
+        ("results/data/tokenizer.json", ("results/stage4/",)),
+        ("results/data/tokenizer.manifest.json", ("results/data/stage3/manifest.json", "-f")),
         ("results/data/corpus/stage3/manifest.json", ("results/data/stage3/manifest.json", "-f")),
     ],
 )

@@ -14,6 +14,7 @@ CONFIG = workflow_hooks.open_run(PROJECT, config, main=workflow.is_main_process)
 LAST = CONFIG.last_stage
 source_hash = workflow_hooks.code_index().source_hash
 TEXT_STAGES = configuration.TEXT_STAGES
+TOKENIZER = ["results/data/tokenizer.json", "results/data/tokenizer.manifest.json"]
 
 
 wildcard_constraints:
@@ -67,8 +68,8 @@ def grid_files(wildcards):
 
 
 def tokenizer_file(wildcards):
-    """The tokenizer, for the stages that have text."""
-    return "results/data/tokenizer.json" if int(wildcards.k) in TEXT_STAGES else []
+    """The tokenizer and its seal, for the stages that have text."""
+    return TOKENIZER if int(wildcards.k) in TEXT_STAGES else []
 
 
 def text_options(wildcards):

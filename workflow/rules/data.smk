@@ -33,7 +33,8 @@ rule train_tokenizer:
     input:
         manifests=expand("results/data/corpus/stage{j}/manifest.json", j=TEXT_STAGES),
     output:
-        "results/data/tokenizer.json",
+        tokenizer="results/data/tokenizer.json",
+        manifest="results/data/tokenizer.manifest.json",
     log:
         "logs/data/tokenizer.log",
     benchmark:
@@ -54,7 +55,7 @@ rule train_tokenizer:
         "Training the tokenizer on the training splits"
     shell:
         "exec python -m cogment_pipe data tokenizer --slice {params.slice:q}"
-        " --corpus {params.folders} --out {output} --log {log}"
+        " --corpus {params.folders} --out {output.tokenizer} --log {log}"
 
 
 rule prepare_data:

@@ -6,7 +6,7 @@ rule evaluate_stage:
         checkpoint="results/stage{k}/checkpoint.pt",
         data=expand("results/data/stage{j}/manifest.json", j=range(LAST + 1)),
         # beside the data, where the evaluator looks for it
-        tokenizer=["results/data/tokenizer.json"] if LAST >= min(TEXT_STAGES) else [],
+        tokenizer=TOKENIZER if LAST >= min(TEXT_STAGES) else [],
     output:
         folder=directory("results/eval/stage{k}"),
         metrics="results/eval/stage{k}/metrics.json",

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from cogment_pipe.data import tokenizer
 from cogment_pipe.data.storage import write_lines
 from cogment_pipe.errors import CogmentError
+from cogment_pipe.provenance import read_manifest, sha256_file, sidecar, verify_manifest
 
 TEXTS = [" Tom has 48 pens. Tom has 7 more.", " Where does the maker of Orbit live?"] * 5
 
@@ -66,3 +67,20 @@ def test_too_small_or_damaged_is_one_line(tmp_path):
     (tmp_path / "bad.json").write_text("{}")
     with pytest.raises(CogmentError, match=r"bad\.json: not a tokenizer file"):
         tokenizer.load_tokenizer(tmp_path / "bad.json")
+
+
+def test_the_seal_names_text_and_tokenizer(tmp_path):
+    """Promise: a changed byte of the tokenizer is noticed, and what it was trained on is known."""
+    folder = tmp_path / "stage3"
+    write_lines(folder / "a.train.jsonl", [{"question": "a", "answer": "#### 1"}])
+    entry = {"layout": "gsm8k", "generator": "word_problem"}
+    (folder / "manifest.json").write_text(json.dumps({"tasks": {"a": entry}}))
+    file = tmp_path / "tokenizer.json"
+    tokenizer.train_tokenizer({"vocab_size": 300}, [folder], file)
+    manifest = read_manifest(sidecar(file))
+    assert manifest["inputs"] == {"stage3": sha256_file(folder / "manifest.json")}
+    assert manifest["vocabulary"] == tokenizer.load_tokenizer(file).size
+    assert verify_manifest(sidecar(file)) == []
+    file.write_bytes(file.read_bytes() + b" ")
+    (problem,) = verify_manifest(sidecar(file))
+    assert problem.startswith(f"{file}: sha256 is ")
