@@ -56,6 +56,7 @@ class RuntimeConfig(Strict):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     memory_mb: Count = Field(4000, description="memory asked of a scheduler for a training job")
     minutes: Count = Field(1440, description="wall time asked of a scheduler for a training job")
+    retries: int = Field(1, ge=0, description="how often one call runs a killed job again")
 
 
 class ReportConfig(Strict):

@@ -19,10 +19,14 @@ def pyproject(project):
     return tomllib.loads((project / "pyproject.toml").read_text())
 
 
+def locked(path) -> dict[str, str]:
+    lines = path.read_text().splitlines()
+    return dict(line.lower().replace("_", "-").split("==") for line in lines if line)
+
+
 @pytest.fixture(scope="module")
 def pins(project):
-    lines = (project / "requirements.lock").read_text().splitlines()
-    return dict(line.lower().replace("_", "-").split("==") for line in lines if line)
+    return locked(project / "requirements.lock")
 
 
 def names(requirements) -> set[str]:
@@ -44,6 +48,15 @@ def test_the_lock_pins_every_dependency(pyproject, pins):
     assert wanted <= set(pins)
     assert pins["torch"] == "2.13.0"
     assert all(re.fullmatch(r"[0-9][0-9a-z.]*", version) for version in pins.values())
+
+
+def test_cluster_extras_are_pinned(project, pyproject, pins):
+    """The executors have pins too, in a lock file that adds to the first and repeats nothing."""
+    extras = pyproject["project"]["optional-dependencies"]
+    assert names(extras["cluster"]) <= set(pins)
+    added = locked(project / "requirements-cluster.lock")
+    assert names(extras["slurm"]) | names(extras["kubernetes"]) <= set(added)
+    assert not set(added) & set(pins)
 
 
 def test_torch_stays_open_upwards(pyproject):

@@ -15,11 +15,13 @@ rule evaluate_stage:
         "logs/evaluate/stage{k}.log",
     benchmark:
         "benchmarks/evaluate/stage{k}.tsv"
+    retries: CONFIG.runtime.retries
     conda:
         "../envs/cogment.yaml"
     threads: CONFIG.threads
     resources:
         gpu=CONFIG.gpus,
+        gpu_jobs=min(1, CONFIG.gpus),
         mem_mb=CONFIG.runtime.memory_mb,
         runtime=CONFIG.runtime.minutes,
         device=CONFIG.runtime.device,

@@ -20,12 +20,14 @@ rule train_stage:
     benchmark:
         "benchmarks/train/stage{k}.tsv"
     priority: 1
+    retries: CONFIG.runtime.retries
     conda:
         "../envs/cogment.yaml"
     # --cores may shrink {threads}; torch takes its count from the slice, so the bits do not change.
     threads: CONFIG.threads
     resources:
         gpu=CONFIG.gpus,
+        gpu_jobs=min(1, CONFIG.gpus),
         mem_mb=CONFIG.runtime.memory_mb,
         runtime=CONFIG.runtime.minutes,
         # Resources are no rerun trigger: the place for what may not change a result.
