@@ -15,6 +15,49 @@ Rate = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
 Count = Annotated[int, Field(ge=1)]
+Generator = Literal[
+    # Grids: stages 0 to 2; `grids` are the user's own.
+    "linear_map",
+    "toy_maze",
+    "sequence",
+    "arc",
+    "arc_like",
+    "sudoku",
+    "maze",
+    "listops",
+    "grids",
+    # Text: stages 3 and 4.
+    "word_problem",
+    "two_hop",
+    "recall",
+    "needle",
+    "passage_retrieval",
+    "passage_count",
+]
+AugmentationType = Literal[
+    # Grids: mazes and ARC tasks; `symmetry` is all of Sudoku's too.
+    "rotate_90",
+    "rotate_180",
+    "rotate_270",
+    "flip_h",
+    "flip_v",
+    "dihedral",
+    "symmetry",
+    # ARC tasks alone.
+    "permute_colours",
+    "translate",
+    # Sudoku.
+    "relabel_digits",
+    "permute_bands",
+    # ListOps: both permute arguments, of which every operator takes any order.
+    "shuffle_ops",
+    "permute_vars",
+    # Text: copies of training items, made with them.
+    "rename_entities",
+    "vary_numbers",
+    "shuffle_passages",
+    "shuffle_distractors",
+]
 
 
 class Strict(BaseModel):
@@ -176,7 +219,7 @@ class StageConfig(Strict):
     ema: Rate = Field(0.999, description="decay of the weight average that is evaluated")
     label_smoothing: Rate = Field(0.0, description="share of the target spread over all symbols")
     augmentation_rate: Rate = Field(0.0, description="share of training items that are augmented")
-    augmentation_types: tuple[str, ...] = Field(
+    augmentation_types: tuple[AugmentationType, ...] = Field(
         (), description="which augmentations, by name; those that fit the task are used"
     )
     augmentations_per_task: Count = Field(300, description="different augmentations of an ARC task")
@@ -210,7 +253,7 @@ class StageConfig(Strict):
 class TaskConfig(Strict):
     """Items of one built-in task; `params` are checked by the generator's own model."""
 
-    generator: str = Field(description="built-in task")
+    generator: Generator = Field(description="built-in task")
     weight: Positive = Field(1.0, description="share of the stage's steps")
     batch_size: int | None = Field(None, ge=1, description="in place of the stage's")
     refinement_steps: int | None = Field(None, ge=1, description="in place of the stage's")

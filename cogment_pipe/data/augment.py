@@ -141,7 +141,7 @@ def dihedral_draw(side: int, types: tuple[str, ...]) -> Callable | None:
 
 def listops_draw(types: tuple[str, ...]) -> Callable | None:
     """Arguments of every operator permuted: all four operators commute."""
-    if "shuffle_ops" not in types:
+    if not {"shuffle_ops", "permute_vars"} & set(types):
         return None
 
     def draw(rng: np.random.Generator, inputs: np.ndarray) -> Moves:

@@ -115,6 +115,8 @@ def prepare_stage(
             tasks[name] = made
             leaks |= task_leaks(out, name)
         else:
+            if corpus is None or tokenizer is None:
+                raise CogmentError(f"stages.{stage}, task {name}: text belongs to stages 3 and 4")
             from cogment_pipe.data.text_prepare import prepare_text
 
             tasks[name] = prepare_text(name, task, slice, corpus, tokenizer, out)

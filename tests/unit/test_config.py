@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
@@ -20,7 +21,7 @@ from cogment_pipe.config import (
     tokenizer_slice,
 )
 from cogment_pipe.errors import CogmentError
-from cogment_pipe.stage_config import StageSlice
+from cogment_pipe.stage_config import AugmentationType, Generator, StageSlice
 
 
 @pytest.fixture
@@ -137,6 +138,18 @@ BAD = [
     (
         {"set": "stages.2.tasks.maze.generatr=x"},
         "config: stages.2.tasks.maze.generatr: unknown key; did you mean generator?",
+    ),
+    (
+        {"set": "stages.2.tasks.maze.generator=mazes"},
+        "config: stages.2.tasks.maze.generator: 'mazes' is not allowed; allowed: "
+        + ", ".join(get_args(Generator)[:-1])
+        + " or passage_count; did you mean maze?",
+    ),
+    (
+        {"set": "stages.1.augmentation_types=[rotate_90, rotate90]"},
+        "config: stages.1.augmentation_types.1: 'rotate90' is not allowed; allowed: "
+        + ", ".join(get_args(AugmentationType)[:-1])
+        + " or shuffle_distractors; did you mean rotate_90?",
     ),
     (
         {"set": "stages.1.tasks.arc.params={a: {b: 1}}"},

@@ -68,7 +68,8 @@ def shift(rng: Rng, side: int) -> Rule:
     palette = _colours(rng, 3)
 
     def draw(rng: Rng) -> Pair:
-        grid = _sparse(rng, _size(rng, 3, side), palette, 0.25)
+        # From side 5 on, no two steps are the same move.
+        grid = _sparse(rng, _size(rng, 5, side), palette, 0.25)
         return grid, np.roll(grid, step, axis=(0, 1))
 
     return draw
@@ -190,8 +191,7 @@ def keep_largest(rng: Rng, side: int) -> Rule:
     def draw(rng: Rng) -> Pair:
         shape = _size(rng, 6, side)
         grid, taken = _zeros(shape), np.zeros(shape, dtype=bool)
-        best: tuple[int, tuple[slice, slice], int] = (0, (slice(0), slice(0)), 0)
-        sizes = set()
+        placed: dict[int, tuple[slice, slice]] = {}  # by number of cells
         for _ in range(8):
             rows, columns = _rectangle(rng, shape, 1, 4)
             area = grid[rows, columns].size
@@ -199,14 +199,17 @@ def keep_largest(rng: Rng, side: int) -> Rule:
                 max(0, rows.start - 1) : rows.stop + 1,
                 max(0, columns.start - 1) : columns.stop + 1,
             ]
-            if near.any() or area in sizes:
+            if near.any() or area in placed:
                 continue
-            colour = int(rng.choice(palette))
-            grid[rows, columns], taken[rows, columns] = colour, True
-            sizes.add(area)
-            best = max(best, (area, (rows, columns), colour), key=lambda entry: entry[0])
+            placed[area], taken[rows, columns] = (rows, columns), True
+        sizes = sorted(placed)
+        colours = rng.choice(palette, size=len(sizes))
+        # One that goes has the colour of the one that stays: colours alone must not explain a pair.
+        colours[int(rng.integers(max(1, len(sizes) - 1)))] = colours[-1]
+        for area, colour in zip(sizes, colours, strict=True):
+            grid[placed[area]] = colour
         out = _zeros(shape)
-        out[best[1]] = best[2]
+        out[placed[sizes[-1]]] = colours[-1]
         return grid, out
 
     return draw

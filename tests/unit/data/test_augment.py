@@ -1,8 +1,12 @@
 """Augmentations: label-preserving, invertible, forming the groups they claim."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 
+from cogment_pipe.data import corpus, prepare
+from cogment_pipe.data.arc_augment import draw_rows
 from cogment_pipe.data.augment import (
     Augmentation,
     Augmenter,
@@ -21,6 +25,7 @@ from cogment_pipe.data.generators.sudoku import generate as make_sudoku
 from cogment_pipe.data.generators.sudoku_small import all_4x4, split_4x4
 from cogment_pipe.data.generators.sudoku_solver import candidates, solve
 from cogment_pipe.data.symbols import BLANK, DIGIT0, IGNORE, QUERY, STORED_IGNORE
+from cogment_pipe.stage_config import AugmentationType, Generator
 
 DRAWS = Draws(seed=0, stage=2, task="t")
 TYPES = ("symmetry", "shuffle_ops")
@@ -136,6 +141,23 @@ def test_rate_and_types_are_obeyed():
     assert make_augmenter({"kind": "dihedral"}, (5, 5), 0.5, ("shuffle_ops",)) is None
     assert make_augmenter({"kind": "listops"}, (1, 9), 0.5, ("symmetry",)) is None
     assert make_augmenter(None, (5, 5), 0.5, TYPES) is None
+
+
+def test_every_type_that_a_config_may_name_does_something():
+    """Guards: no accepted name is ignored; the names of generators are those of the data."""
+    kinds = ({"kind": "dihedral"}, {"kind": "sudoku", "split": "class"}, {"kind": "listops"})
+    text = {"vary_numbers"} | {"rename_entities", "shuffle_passages", "shuffle_distractors"}
+    made = set()
+    for name in ("word_problem", "two_hop", "recall", "needle", "passage_retrieval"):
+        task = {"generator": name, "train": 20, "validation": 1, "test": 1}
+        made |= {row["type"] for row in corpus.generate(name, task, 0, 3).variants}
+    assert made == text
+    for name in get_args(AugmentationType):
+        grid = any(make_augmenter(spec, (9, 9), 1.0, (name,)) for spec in kinds)
+        rows = draw_rows(np.random.default_rng(0), 50, (name,), (2, 2))
+        assert (name in made) != (grid or len(np.unique(rows, axis=0)) > 1), name
+    grids = {*prepare.GENERATORS, *prepare.ARC, "grids"}
+    assert set(get_args(Generator)) == grids | set(corpus.GENERATORS)
 
 
 def test_scores_map_back_like_symbols():
