@@ -180,12 +180,22 @@ def _add_data(subparsers: Any) -> None:
         "Say what a data file or folder is and whether it is sound.",
         "data check ../shared/data/gsm8k",
     )
+    leaks = _command(
+        steps,
+        "leaks",
+        commands.data_leaks,
+        "Compare what one task learns from with what another one tests.",
+        "data leaks --data results/data/stage0 results/data/stage1 --out results/data/leaks.json",
+    )
     for parser in (split, prepare):
         _add_stage(parser)
     for parser in (split, tokenizer, prepare):
         _add_slice(parser)
     tokenizer.add_argument("--corpus", type=Path, nargs="+", required=True, help="split folders")
-    _add_out(tokenizer, "file to write")
+    leaks.add_argument("--data", type=Path, nargs="+", required=True, help="data folders")
+    leaks.add_argument("--corpus", type=Path, nargs="*", default=[], help="split folders")
+    for parser in (tokenizer, leaks):
+        _add_out(parser, "file to write")
     prepare.add_argument("--corpus", type=Path, help="split folder (text stages)")
     prepare.add_argument("--tokenizer", type=Path, help="tokenizer.json (text stages)")
     for parser in (split, prepare):

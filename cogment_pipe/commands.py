@@ -51,6 +51,13 @@ def data_prepare(arguments: Namespace) -> None:
     )
 
 
+def data_leaks(arguments: Namespace) -> None:
+    """`data leaks`: what one task learns from and another one tests."""
+    from cogment_pipe.data.cross_leaks import check_leaks
+
+    check_leaks(arguments.data, arguments.corpus, arguments.out)
+
+
 def data_check(arguments: Namespace) -> None:
     """`data check`: what a file or folder is."""
     from cogment_pipe.data.check import check_path

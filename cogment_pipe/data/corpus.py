@@ -7,17 +7,14 @@ copies of training items) and manifest.json. Generated tasks come from `generato
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from itertools import combinations, permutations
+from itertools import combinations
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from cogment_pipe.data import splits
 from cogment_pipe.data.generators import needle, passages, recall, two_hop, word_problem
 from cogment_pipe.data.generators.text_item import SPLITS, TextGenerator
-from cogment_pipe.data.storage import read_json, write_json, write_lines
+from cogment_pipe.data.storage import write_json, write_lines
 from cogment_pipe.data.task_splits import TaskSplits
 from cogment_pipe.data.text_layout import LAYOUTS
 from cogment_pipe.errors import CogmentError
@@ -64,28 +61,6 @@ def split_corpus(stage: int, slice: dict, out: Path) -> None:
     write_json(out / "manifest.json", seal(manifest))
 
 
-def training_texts(folder: Path) -> Iterator[str]:
-    """Texts of the training splits in a folder made by `split_corpus`, as they will be encoded."""
-    manifest = read_json(Path(folder) / "manifest.json")
-    for name, entry in manifest["tasks"].items():
-        parse = LAYOUTS[entry["layout"]]
-        for record in read_records(Path(folder) / f"{name}.train.jsonl"):
-            example = parse(record)
-            for text in (example.context, example.question, example.answer):
-                if text:
-                    yield " " + text
-
-
-def read_records(path: Path) -> Iterator[dict]:
-    """Records of one of the JSONL files that `split_corpus` wrote."""
-    try:
-        with path.open(encoding="utf-8") as handle:
-            for line in handle:
-                yield json.loads(line)
-    except (OSError, ValueError) as error:
-        raise CogmentError(f"{path}: unreadable ({error}); run split_corpus again") from None
-
-
 def generate(name: str, task: dict, seed: int, stage: int) -> TaskSplits:
     """One built-in task: distinct items, no key in two splits, variants of training items.
 
@@ -130,24 +105,6 @@ def generate(name: str, task: dict, seed: int, stage: int) -> TaskSplits:
     if generator.shortcuts:
         done.baselines |= generator.shortcuts(done.records["test"], done.records["train"])
     return done
-
-
-def cross_stage_leaks(folders: list[Path]) -> list[str]:
-    """Questions of real corpora that one stage trains on and another one tests, normalised."""
-    asked: dict[tuple[int, str], list[str]] = {}
-    for place, folder in enumerate(folders):
-        for name, entry in read_json(Path(folder) / "manifest.json")["tasks"].items():
-            for split in ("train", "test") if "corpus" in entry else ():
-                parse = LAYOUTS[entry["layout"]]
-                found = read_records(Path(folder) / f"{name}.{split}.jsonl")
-                texts = [parse(record).gold["question"] for record in found]
-                asked.setdefault((place, split), []).extend(text for text in texts if text.strip())
-    leaks: set[str] = set()
-    for a, b in permutations(range(len(folders)), 2):
-        leaks.update(
-            splits.cross_stage_leaks(asked.get((a, "train"), []), asked.get((b, "test"), []))
-        )
-    return sorted(leaks)
 
 
 def _train_on_generated(stage: int, slice: dict, tasks: dict[str, TaskSplits]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
 from itertools import combinations
 from pathlib import Path
 
@@ -46,12 +45,6 @@ def normalised_question(text: str) -> str:
 def question_hash(text: str) -> str:
     """sha256 of the normalised question."""
     return hashlib.sha256(normalised_question(text).encode()).hexdigest()
-
-
-def cross_stage_leaks(train: Iterable[str], test: Iterable[str]) -> list[str]:
-    """Normalised questions that are in both lists, sorted (HotpotQA inside LongBench, say)."""
-    seen = {question_hash(text) for text in train}
-    return sorted({normalised_question(t) for t in test if question_hash(t) in seen})
 
 
 def refuse_leaks(stage: int, leaks: dict[str, int]) -> None:

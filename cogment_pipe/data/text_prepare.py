@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from cogment_pipe.data.batch import TASK_IDS
-from cogment_pipe.data.corpus import read_records
 from cogment_pipe.data.generators.text_item import SPLITS
 from cogment_pipe.data.ragged import Encoded, RaggedWriter
+from cogment_pipe.data.split_text import read_records
 from cogment_pipe.data.storage import read_json
 from cogment_pipe.data.text_layout import LAYOUTS, TextExample
 from cogment_pipe.data.tokenizer import EOS, SEG, SEP, Tokenizer, load_tokenizer

@@ -90,16 +90,16 @@ def train_tokenizer(slice: dict, corpora: list[Path], out: Path) -> None:
     first place that sees all text stages, so it refuses (CogmentError) to go on where one of them
     trains on what another one tests.
     """
-    from cogment_pipe.data.corpus import cross_stage_leaks, training_texts
+    from cogment_pipe.data.cross_leaks import question_leaks
+    from cogment_pipe.data.split_text import training_texts
     from cogment_pipe.data.storage import write_json
 
     folders = [Path(folder) for folder in corpora]
-    leaks = cross_stage_leaks(folders)
-    if leaks:
-        raise CogmentError(
-            f"{len(leaks)} test questions of one stage are trained on in another "
-            f"({leaks[0]!r}, ...); drop them from the training file"
-        )
+    for what, count in question_leaks(folders).items():
+        if count:
+            raise CogmentError(
+                f"leak across tasks: {count} {what}; drop them from the training file"
+            )
 
     def texts() -> Iterator[str]:
         for folder in folders:

@@ -11,6 +11,7 @@ import pytest
 TRAINING = [f"Training stage {k}" for k in range(5)]
 EVALUATION = [f"Evaluating the checkpoint of stage {k} on every stage's test set" for k in range(5)]
 REPORT = "Writing the report page"
+LEAKS = "Comparing training and test items across tasks and stages"
 RATE = "stages.3.learning_rate=2e-3"
 
 
@@ -115,6 +116,7 @@ def test_stop_after_ends_early(fresh):
         *("Preparing the data of stage 0", "Preparing the data of stage 1"),
         *TRAINING[:2],
         *EVALUATION[:2],
+        LEAKS,
         REPORT,
     }
 

@@ -15,6 +15,7 @@ LAST = CONFIG.last_stage
 source_hash = workflow_hooks.code_index().source_hash
 TEXT_STAGES = configuration.TEXT_STAGES
 TOKENIZER = ["results/data/tokenizer.json", "results/data/tokenizer.manifest.json"]
+TEXT_UP_TO_LAST = [k for k in TEXT_STAGES if k <= LAST]
 
 
 wildcard_constraints:

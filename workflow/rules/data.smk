@@ -87,3 +87,34 @@ rule prepare_data:
     shell:
         "exec python -m cogment_pipe data prepare --stage {wildcards.k} --slice {params.slice:q}"
         " {params.text} --out {output.folder} --log {log}"
+
+
+# Fails where one task learns what another one tests; the report waits for it, training does not.
+rule check_leaks:
+    input:
+        data=expand("results/data/stage{j}/manifest.json", j=range(LAST + 1)),
+        corpora=expand("results/data/corpus/stage{j}/manifest.json", j=TEXT_UP_TO_LAST),
+    output:
+        "results/data/leaks.json",
+    log:
+        "logs/data/leaks.log",
+    benchmark:
+        "benchmarks/data/leaks.tsv"
+    # As soon as the data are there: before hours of training, where a run has both to do.
+    priority: 10
+    retries: 0
+    conda:
+        "../envs/cogment.yaml"
+    threads: 1
+    resources:
+        mem_mb=CONFIG.runtime.memory_mb,
+        runtime=60,
+    params:
+        data=expand("results/data/stage{j}", j=range(LAST + 1)),
+        corpora=expand("results/data/corpus/stage{j}", j=TEXT_UP_TO_LAST),
+        source=source_hash("cogment_pipe.data.cross_leaks"),
+    message:
+        "Comparing training and test items across tasks and stages"
+    shell:
+        "exec python -m cogment_pipe data leaks --data {params.data} --corpus {params.corpora}"
+        " --out {output} --log {log}"

@@ -4,6 +4,7 @@
 rule report:
     input:
         data=expand("results/data/stage{j}/manifest.json", j=range(LAST + 1)),
+        leaks="results/data/leaks.json",
         stages=expand(
             "results/stage{j}/{name}",
             j=range(LAST + 1),

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cogment_pipe.data.corpus import cross_stage_leaks, split_corpus
+from cogment_pipe.data.corpus import split_corpus
 from cogment_pipe.data.fingerprint import Fingerprints
 from cogment_pipe.data.storage import sha256_file, write_lines
 from cogment_pipe.errors import CogmentError
@@ -95,19 +95,6 @@ def test_longbench_alone_is_tested_but_never_trained_on(tmp_path):
     assert "built-in task recall" in entry["notes"][0]
     with pytest.raises(CogmentError, match="no training items"):
         split_corpus(4, real(longbench=tmp_path / "bench"), tmp_path / "none")
-
-
-def test_questions_across_stages_are_found(tmp_path):
-    """Promise: a HotpotQA training question that LongBench tests does not go unnoticed."""
-    for folder, split, question in (("a", "train", "Who made it?"), ("b", "test", "who made IT")):
-        row = {"question": question, "answer": "Ann", "context": ""}
-        for one in ("train", "test"):
-            write_lines(tmp_path / folder / f"q.{one}.jsonl", [row] if one == split else [])
-        text = json.dumps({"tasks": {"q": {"layout": "qa", "corpus": "q"}}})
-        (tmp_path / folder / "manifest.json").write_text(text)
-    assert cross_stage_leaks([tmp_path / "a", tmp_path / "b"]) == ["who made it"]
-    assert cross_stage_leaks([tmp_path / "b", tmp_path / "a"]) == ["who made it"]
-    assert cross_stage_leaks([tmp_path / "a"]) == []
 
 
 def test_a_missing_corpus_is_one_line(tmp_path):
