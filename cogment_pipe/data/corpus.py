@@ -12,22 +12,15 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from cogment_pipe.data.generators import needle, passages, recall, two_hop, word_problem
 from cogment_pipe.data.generators.text_item import SPLITS, TextGenerator
+from cogment_pipe.data.late_import import load
 from cogment_pipe.data.storage import write_json, write_lines
+from cogment_pipe.data.task_kinds import TEXT, TEXT_FILES
 from cogment_pipe.data.task_splits import TaskSplits
 from cogment_pipe.data.text_layout import LAYOUTS
 from cogment_pipe.errors import CogmentError
 from cogment_pipe.provenance import seal
 
-GENERATORS: dict[str, TextGenerator] = {
-    "word_problem": word_problem.GENERATOR,
-    "two_hop": two_hop.GENERATOR,
-    "recall": recall.GENERATOR,
-    "needle": needle.GENERATOR,
-    "passage_retrieval": passages.RETRIEVAL,
-    "passage_count": passages.COUNT,
-}
 MAX_DUPLICATES = 2000  # in a row, before a generator counts as exhausted
 
 
@@ -39,9 +32,7 @@ def split_corpus(stage: int, slice: dict, out: Path) -> None:
     """
     out, config = Path(out), slice["stage"]
     if config.get("source") == "corpora":
-        from cogment_pipe.data.loaders.real import load_corpora
-
-        tasks = load_corpora(stage, slice)
+        tasks = load(TEXT_FILES, "load_corpora")(stage, slice)
         origins = {name: {"corpus": config["corpora"][name]["corpus"]} for name in tasks}
         if tasks and not any(task.records["train"] for task in tasks.values()):
             _train_on_generated(stage, slice, tasks)
@@ -61,12 +52,17 @@ def split_corpus(stage: int, slice: dict, out: Path) -> None:
     write_json(out / "manifest.json", seal(manifest))
 
 
+def text_generator(name: str) -> TextGenerator:
+    """The built-in text task `name`."""
+    return load(*TEXT[name])
+
+
 def generate(name: str, task: dict, seed: int, stage: int) -> TaskSplits:
     """One built-in task: distinct items, no key in two splits, variants of training items.
 
     `task` is a TaskConfig as dict. Raises CogmentError for bad params and exhausted generators.
     """
-    generator = GENERATORS[task["generator"]]
+    generator = text_generator(task["generator"])
     try:
         params = generator.params(**task.get("params", {}))
     except ValidationError as error:
@@ -111,7 +107,7 @@ def _train_on_generated(stage: int, slice: dict, tasks: dict[str, TaskSplits]) -
     """Give test-only corpora built-in training and validation items of their own layout."""
     for task in tasks.values():
         for name, config in _text_tasks(slice["stage"]).items():
-            if GENERATORS[config["generator"]].layout != task.layout:
+            if text_generator(config["generator"]).layout != task.layout:
                 continue
             made = generate(name, {**config, "test": 0}, slice["seed"], stage)
             for split in ("train", "validation"):
@@ -129,7 +125,7 @@ def _train_on_generated(stage: int, slice: dict, tasks: dict[str, TaskSplits]) -
 
 
 def _text_tasks(config: dict) -> dict[str, dict]:
-    return {n: task for n, task in config["tasks"].items() if task["generator"] in GENERATORS}
+    return {n: task for n, task in config["tasks"].items() if task["generator"] in TEXT}
 
 
 def _commonest(task: TaskSplits) -> float:

@@ -5,55 +5,19 @@ The seed and the stage's configuration decide every byte; the number of processe
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cogment_pipe.data.batch import TASK_IDS
 from cogment_pipe.data.generators import SPLITS, Draws, GridSplit, Params, parse_params
+from cogment_pipe.data.late_import import load
 from cogment_pipe.data.manifest import NAME, augmentation_entry, write_manifest
 from cogment_pipe.data.splits import refuse_leaks, task_leaks
 from cogment_pipe.data.storage import write_array
+from cogment_pipe.data.task_kinds import ARC, FILES, TEXT_ARRAYS, GridKind, grid_kind, stage_tasks
 from cogment_pipe.errors import CogmentError
 
 PROJECT = Path(__file__).resolve().parents[2]
-
-
-@dataclass(frozen=True)
-class Kind:
-    """Where a grid task comes from and what the rest of the pipeline must know about it."""
-
-    module: str
-    params: str = ""
-    metric: str = "grid_exact"
-    augmenter: str | None = None
-    task: str = ""  # name in TASK_IDS, where it differs
-
-    def load(self, name: str) -> Any:
-        """One name of the module that makes the task."""
-        return getattr(importlib.import_module(f"cogment_pipe.data.{self.module}"), name)
-
-
-GENERATORS = {
-    "linear_map": Kind("generators.linear_map", "LinearMapParams"),
-    "sequence": Kind("generators.sequence", "SequenceParams"),
-    "toy_maze": Kind("generators.maze", "ToyMazeParams", "maze", "dihedral"),
-    "maze": Kind("generators.maze", "MazeParams", "maze", "dihedral"),
-    "sudoku": Kind("generators.sudoku", "SudokuParams", "grid_exact", "sudoku"),
-    "listops": Kind("generators.listops", "ListOpsParams", "listops", "listops"),
-}
-FILES = {
-    "sudoku_extreme": Kind("loaders.sudoku_csv", "", "grid_exact", "sudoku", "sudoku"),
-    "maze_hard": Kind("loaders.maze_csv", "", "maze", "dihedral", "maze"),
-    "listops": Kind("loaders.listops_tsv", "", "listops", "listops"),
-    "grids": Kind("loaders.own_grids", "OwnGridParams"),
-}
-ARC = {
-    "arc": Kind("arc_prepare", "ArcParams", "arc"),
-    "arc_like": Kind("arc_prepare", "ArcLikeParams"),
-}
 
 
 @dataclass(frozen=True)
@@ -87,9 +51,9 @@ class Job:
             raise CogmentError(f"corpora.{name}: no path is configured; set it in config.yaml")
         return source
 
-    def params(self, kind: Kind) -> Params:
+    def params(self, kind: GridKind) -> Params:
         """The task's checked parameters."""
-        model = kind.load(kind.params) if kind.params else Params
+        model = load(kind.module, kind.params) if kind.params else Params
         return parse_params(model, self.task.get("params", {}), stage=self.stage, task=self.name)
 
 
@@ -117,8 +81,7 @@ def prepare_stage(
         else:
             if corpus is None or tokenizer is None:
                 raise CogmentError(f"stages.{stage}, task {name}: text belongs to stages 3 and 4")
-            from cogment_pipe.data.text_prepare import prepare_text
-
+            prepare_text = load(TEXT_ARRAYS, "prepare_text")
             tasks[name] = prepare_text(name, task, slice, corpus, tokenizer, out)
             leaks |= {f"{name}: {k}": n for k, n in tasks[name].pop("leaks", {}).items()}
     refuse_leaks(stage, leaks)
@@ -127,26 +90,22 @@ def prepare_stage(
     )
 
 
-def stage_tasks(stage: dict) -> Iterator[tuple[str, dict]]:
-    """The tasks that a stage trains on: built-in ones, or those on real files."""
-    return iter(stage["corpora" if stage.get("source") == "corpora" else "tasks"].items())
-
-
 def prepare_grid(job: Job) -> dict | None:
     """Write one grid task's arrays and return its manifest entry; None when it is a text task."""
-    asked = job.task.get("generator") or job.task["corpus"]
-    if job.task.get("corpus") and (job.corpus or {}).get("kind") == "grids":
-        asked = "grids"
+    found = grid_kind(job.task, job.slice.get("corpora", {}))
+    if found is None:
+        return None
+    asked, kind = found
     if asked in ARC:
-        return _entry(job, asked, ARC[asked], _arc(job, asked))
-    if asked in FILES and (job.task.get("corpus") or asked == "grids"):
-        return _entry(job, asked, FILES[asked], _files(job, asked))
-    if asked in GENERATORS:
-        return _entry(job, asked, GENERATORS[asked], _generated(job, GENERATORS[asked]))
-    return None
+        made = _arc(job, asked, kind)
+    elif kind is FILES.get(asked):
+        made = _files(job, asked, kind)
+    else:
+        made = _generated(job, kind)
+    return _entry(job, asked, kind, made)
 
 
-def _entry(job: Job, asked: str, kind: Kind, made: dict) -> dict:
+def _entry(job: Job, asked: str, kind: GridKind, made: dict) -> dict:
     """Manifest entry of a task; `made` says what came out."""
     origin = "corpus" if job.task.get("corpus") else "generator"
     return {
@@ -162,26 +121,25 @@ def _entry(job: Job, asked: str, kind: Kind, made: dict) -> dict:
     }
 
 
-def _generated(job: Job, kind: Kind) -> dict:
+def _generated(job: Job, kind: GridKind) -> dict:
     params = job.params(kind)
     counts = {split: int(job.task[split]) for split in SPLITS}
-    splits = kind.load("generate")(params, counts, job.draws)
+    splits = load(kind.module, "generate")(params, counts, job.draws)
     cells = splits["train"].inputs[0].size
     if cells > job.sequence_length:
         raise CogmentError(
             f"stages.{job.stage}.tasks.{job.name}: items of {cells} cells exceed "
             f"sequence_length {job.sequence_length}; make them smaller or it larger"
         )
-    notes = kind.load("notes")(params) if kind.augmenter == "sudoku" else {}
+    notes = load(kind.module, "notes")(params) if kind.augmenter == "sudoku" else {}
     augmenter = augmenter_spec(kind, getattr(params, "split", None))
     if getattr(params, "trace", False):
         augmenter = None  # running values depend on the order that an augmentation would change
     return {**_write(job, splits), "augmenter": augmenter, "sources": [], **notes}
 
 
-def _files(job: Job, asked: str) -> dict:
+def _files(job: Job, asked: str, kind: GridKind) -> dict:
     """Splits of a task that is read from files."""
-    kind = FILES[asked]
     params = job.params(kind)
     corpus = job.corpus
     if corpus is None:
@@ -191,7 +149,7 @@ def _files(job: Job, asked: str) -> dict:
         corpus = {"path": PROJECT / params.path}
     wanted = {split: job.task.get(split) for split in SPLITS}
     extra = {"listops": (job.sequence_length,), "grids": (params,)}.get(asked, ())
-    loaded = kind.load("load")(corpus, wanted, job.draws, *extra)
+    loaded = load(kind.module, "load")(corpus, wanted, job.draws, *extra)
     cells = loaded.splits["train"].inputs[0].size
     if cells > job.sequence_length:
         raise CogmentError(
@@ -203,18 +161,18 @@ def _files(job: Job, asked: str) -> dict:
         "augmenter": augmenter_spec(kind, "class"),
         "sources": loaded.sources,
         "dropped": loaded.dropped,
-        **kind.load("NOTES"),
+        **load(kind.module, "NOTES"),
     }
 
 
-def _arc(job: Job, asked: str) -> dict:
-    prepare = ARC[asked].load(f"prepare_{asked}")
-    params = job.params(ARC[asked])
+def _arc(job: Job, asked: str, kind: GridKind) -> dict:
+    prepare = load(kind.module, f"prepare_{asked}")
+    params = job.params(kind)
     corpus = () if asked == "arc_like" else (job.corpus,)
     return prepare(job.name, params, {**job.task, "stage": job.stage}, job.slice, job.out, *corpus)
 
 
-def augmenter_spec(kind: Kind, split: str | None) -> dict | None:
+def augmenter_spec(kind: GridKind, split: str | None) -> dict | None:
     """What `augment.make_augmenter` needs to know about a task."""
     if kind.augmenter == "sudoku":
         return {"kind": "sudoku", "split": split}

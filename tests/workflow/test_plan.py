@@ -66,6 +66,14 @@ def test_training_code_plans_the_training(run):
     assert run.planned() == {*TRAINING, *EVALUATION, REPORT}
 
 
+def test_a_generator_prepares_its_own_stage_only(run):
+    """A change of one task's generator leaves the data of the other stages alone."""
+    path = run.project / "cogment_pipe" / "data" / "generators" / "arc_rules.py"
+    path.write_text(path.read_text() + "\n\nANOTHER_CONSTANT = 1\n")
+    planned = run.planned()
+    assert planned == {"Preparing the data of stage 1", LEAKS, *TRAINING[1:], *EVALUATION, REPORT}
+
+
 KNOBS = [
     ("runtime.snapshot_every=3", set()),
     ("runtime.log_every=1", set()),

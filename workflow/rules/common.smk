@@ -1,4 +1,5 @@
 # Configuration and the helper functions of all rules; no rule in here, and no torch.
+import json
 import os
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ if str(PROJECT) not in sys.path:
 
 from cogment_pipe import config as configuration
 from cogment_pipe import corpora, workflow_hooks
+from cogment_pipe.data import task_kinds
 
 CONFIG = workflow_hooks.open_run(PROJECT, config, main=workflow.is_main_process)
 LAST = CONFIG.last_stage
@@ -45,6 +47,18 @@ def data_slice(wildcards):
 def corpus_slice(wildcards):
     """What the split text of stage k depends on."""
     return configuration.corpus_slice(CONFIG, int(wildcards.k))
+
+
+def prepare_source(wildcards):
+    """Hash of the code that makes the arrays of stage k: the modules of its own tasks only."""
+    modules = task_kinds.prepare_modules(json.loads(data_slice(wildcards)))
+    return source_hash("cogment_pipe.data.prepare", *modules)
+
+
+def split_source(wildcards):
+    """Hash of the code that splits the text of stage k."""
+    modules = task_kinds.split_modules(json.loads(corpus_slice(wildcards)))
+    return source_hash("cogment_pipe.data.corpus", *modules)
 
 
 def corpus_files(wildcards):

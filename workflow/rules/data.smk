@@ -21,7 +21,7 @@ rule split_corpus:
         runtime=60,
     params:
         slice=corpus_slice,
-        source=source_hash("cogment_pipe.data.corpus"),
+        source=split_source,
     message:
         "Splitting the text of stage {wildcards.k} by task"
     shell:
@@ -81,7 +81,7 @@ rule prepare_data:
     params:
         slice=data_slice,
         text=text_options,
-        source=source_hash("cogment_pipe.data.prepare"),
+        source=prepare_source,
     message:
         "Preparing the data of stage {wildcards.k}"
     shell:

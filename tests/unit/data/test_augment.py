@@ -5,7 +5,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from cogment_pipe.data import corpus, prepare
+from cogment_pipe.data import corpus, task_kinds
 from cogment_pipe.data.arc_augment import draw_rows
 from cogment_pipe.data.augment import (
     Augmentation,
@@ -156,8 +156,8 @@ def test_every_type_that_a_config_may_name_does_something():
         grid = any(make_augmenter(spec, (9, 9), 1.0, (name,)) for spec in kinds)
         rows = draw_rows(np.random.default_rng(0), 50, (name,), (2, 2))
         assert (name in made) != (grid or len(np.unique(rows, axis=0)) > 1), name
-    grids = {*prepare.GENERATORS, *prepare.ARC, "grids"}
-    assert set(get_args(Generator)) == grids | set(corpus.GENERATORS)
+    grids = {*task_kinds.GENERATORS, *task_kinds.ARC, "grids"}
+    assert set(get_args(Generator)) == grids | set(task_kinds.TEXT)
 
 
 def test_scores_map_back_like_symbols():

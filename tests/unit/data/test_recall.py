@@ -7,7 +7,7 @@ from itertools import islice
 import pytest
 from pydantic import ValidationError
 
-from cogment_pipe.data.corpus import GENERATORS, generate
+from cogment_pipe.data.corpus import generate, text_generator
 from cogment_pipe.data.generators import recall
 from cogment_pipe.data.loaders.longbench import checked
 from cogment_pipe.scoring import per_item
@@ -17,7 +17,7 @@ LONG = ("recall", "needle", "passage_retrieval", "passage_count")
 
 
 def drawn(name, count, split="train", **params):
-    generator = GENERATORS[name]
+    generator = text_generator(name)
     return list(islice(generator.items(generator.params(**params), split, **KEYS), count))
 
 
@@ -44,8 +44,8 @@ def test_answers_follow_from_the_context(name):
         for record in (item.record, *(r for r, _ in item.variants.values())):
             assert solve(name, record) == record["answers"][0]
             gold = {"answers": record["answers"], "dataset": record["dataset"]}
-            assert per_item(GENERATORS[name].metric, record["answers"][0], gold) == 1.0
-            assert per_item(GENERATORS[name].metric, "", gold) == 0.0
+            assert per_item(text_generator(name).metric, record["answers"][0], gold) == 1.0
+            assert per_item(text_generator(name).metric, "", gold) == 0.0
 
 
 @pytest.mark.parametrize("name", LONG)
