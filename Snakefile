@@ -11,6 +11,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/evidence.smk"
+include: "workflow/rules/benchmarks.smk"
 
 
 rule all:

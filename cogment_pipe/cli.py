@@ -67,11 +67,12 @@ def invalid_slice(error: ValueError) -> str | None:
 
     if not isinstance(error, ValidationError):
         return None
+    from cogment_pipe.benchmark_config import GrokkingSlice
     from cogment_pipe.config_errors import one_line
     from cogment_pipe.evaluation_config import EvaluationSlice
     from cogment_pipe.stage_config import StageSlice
 
-    models = {model.__name__: model for model in (StageSlice, EvaluationSlice)}
+    models = {model.__name__: model for model in (StageSlice, EvaluationSlice, GrokkingSlice)}
     return one_line(error, models.get(error.title, StageSlice), "--slice: ")
 
 
@@ -104,7 +105,7 @@ def build_parser() -> argparse.ArgumentParser:
     # A new command: one `_add_` function here, one handler in commands.py.
     for add in (_add_data, _add_train, _add_evaluate, _add_report):
         add(subparsers)
-    for add in (_add_verify, _add_why, _add_restore, _add_inspect, _add_evidence):
+    for add in (_add_verify, _add_why, _add_restore, _add_inspect, _add_evidence, _add_benchmark):
         add(subparsers)
     return parser
 
@@ -337,3 +338,35 @@ def _add_evidence(subparsers: Any) -> None:
         "--made-by", default="", help="command that made the results, for the record"
     )
     parser.add_argument("--readme", type=Path, help="put the file's table between its marks")
+
+
+def _add_benchmark(subparsers: Any) -> None:
+    benchmark = subparsers.add_parser("benchmark", help="measurements beside the curriculum")
+    kinds = benchmark.add_subparsers(dest="kind", required=True, metavar="KIND")
+    _add_grokking(kinds)
+
+
+def _add_grokking(kinds: Any) -> None:
+    grokking = kinds.add_parser("grokking", help="delayed generalisation on modular arithmetic")
+    steps = grokking.add_subparsers(dest="step", required=True, metavar="STEP")
+    run = _command(
+        steps,
+        "run",
+        commands.benchmark_grokking_run,
+        "Train one arm of the grokking benchmark at one seed.",
+        "benchmark grokking run --arm A --seed 0 --slice '{...}' --out results/benchmarks/runs",
+    )
+    run.add_argument("--arm", required=True, help="name of the arm, for the record")
+    run.add_argument("--seed", type=int, required=True)
+    run.add_argument("--source", default="", help="hash of the code, for the record")
+    summarise = _command(
+        steps,
+        "summarise",
+        commands.benchmark_grokking_summarise,
+        "Table and figure from finished runs.",
+        "benchmark grokking summarise --runs RUNS/*.jsonl --slice '{...}' --out DIR",
+    )
+    summarise.add_argument("--runs", type=Path, nargs="+", required=True, help="files of runs")
+    for parser in (run, summarise):
+        _add_slice(parser)
+        _add_out(parser)

@@ -200,3 +200,18 @@ def evidence(arguments: Namespace) -> None:
         write_evidence(arguments.results, arguments.benchmarks, made_by, arguments.file)
     if arguments.readme is not None:
         write_table(arguments.file, arguments.readme)
+
+
+def benchmark_grokking_run(arguments: Namespace) -> None:
+    """`benchmark grokking run`: one arm at one seed."""
+    from cogment_pipe.benchmarks.grokking.run import run_arm
+
+    run_arm(arguments.arm, arguments.seed, arguments.slice, arguments.source, arguments.out)
+
+
+def benchmark_grokking_summarise(arguments: Namespace) -> None:
+    """`benchmark grokking summarise`: table and figure from finished runs."""
+    from cogment_pipe.benchmarks.grokking.summary import write_summary
+    from cogment_pipe.report.grokking import markdown
+
+    print(markdown(write_summary(arguments.runs, arguments.slice, arguments.out)))

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from cogment_pipe.atomic import canonical_json as canonical
+from cogment_pipe.benchmark_config import BenchmarksConfig, GrokkingSlice
 from cogment_pipe.config_errors import one_line, unknown_key
 from cogment_pipe.config_layers import assignments, merge, nested, normal, read_yaml
 from cogment_pipe.corpora import CORPORA, CorpusSource, default_sources
@@ -86,6 +87,7 @@ class PipelineConfig(Strict):
     corpora_root: str | None = None
     corpora: dict[str, CorpusSource | None] = {}
     evaluation: EvaluationConfig = EvaluationConfig()
+    benchmarks: BenchmarksConfig = BenchmarksConfig()
     runtime: RuntimeConfig = RuntimeConfig()
     report: ReportConfig = ReportConfig()
     _scale_was_auto: bool = PrivateAttr(False)
@@ -259,6 +261,18 @@ def report_slice(config: PipelineConfig) -> str:
     """What the report page depends on, besides the artifacts that it reads."""
     part = config.model_dump(mode="json", include={"seed", "scale", "report"})
     return canonical({**part, "stages": list(range(config.last_stage + 1))})
+
+
+def grokking_slice(config: PipelineConfig, suite: str, arm: str) -> str:
+    """What the runs of an arm of the grokking benchmark depend on, besides seed and code."""
+    benchmark = config.benchmarks.grokking
+    part = GrokkingSlice(task=benchmark.task, arm=benchmark.arm(suite, arm))
+    return canonical(part.model_dump(mode="json"))
+
+
+def grokking_table_slice(config: PipelineConfig) -> str:
+    """What the table of the grokking benchmark depends on, besides its runs."""
+    return canonical(config.benchmarks.grokking.model_dump(mode="json", include={"references"}))
 
 
 def _shared(config: PipelineConfig, kind: type[Slice], **own: Any) -> Slice:

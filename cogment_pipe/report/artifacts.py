@@ -166,10 +166,11 @@ def _load_stage(results: Path, stage: int, missing: list[str]) -> StageRecord:
 
 
 def _load_extras(folder: Path, results: Path) -> dict[str, Any]:
-    """Every JSON file under a folder of optional results."""
+    """Every JSON file under a folder of optional results, but manifests."""
     if not folder.is_dir():
         return {}
-    paths = sorted(folder.rglob("*.json"), key=lambda path: path.relative_to(results).as_posix())
+    found = [path for path in folder.rglob("*.json") if path.name != "manifest.json"]
+    paths = sorted(found, key=lambda path: path.relative_to(results).as_posix())
     return {path.relative_to(results).as_posix(): read_json(path) for path in paths}
 
 

@@ -11,8 +11,12 @@ from pathlib import Path
 
 from cogment_pipe.atomic import sha256_file, write_bytes, write_json
 from cogment_pipe.errors import CogmentError
+from cogment_pipe.provenance import MANIFEST, verify_manifest
+from cogment_pipe.report import grokking
 
 BEGIN, END = "<!-- evidence:{name} -->", "<!-- /evidence -->"
+LARGEST = 50_000  # bytes of an evidence file
+POINTS = 14  # of a curve kept in an evidence file
 EXTRA = ("cells_gain", "cells_gain_low", "exact", "numeric", "f1")
 
 
@@ -50,8 +54,32 @@ def collect(results: Path, benchmarks: Path, command: str) -> dict:
     }
 
 
+def collect_benchmark(folder: Path, benchmarks: Path, command: str) -> dict:
+    """Figures of the grokking benchmark, with curves thinned to what a picture needs.
+
+    Raises CogmentError where the folder does not match its manifest.
+    """
+    problems = verify_manifest(folder)
+    if problems:
+        raise CogmentError(f"{problems[0]}; make it again: snakemake --cores all {folder}/")
+    found = _read(folder / "table.json")
+    seconds = {name: _seconds(benchmarks / folder.name / f"{name}.tsv") for name in found["runs"]}
+    return {
+        **found,
+        "command": command,
+        "curves": {
+            arm: {seed: _thinned(points) for seed, points in by_seed.items()}
+            for arm, by_seed in found["curves"].items()
+        },
+        "seconds": seconds,
+        "manifest": sha256_file(folder / MANIFEST),
+    }
+
+
 def table(evidence: dict) -> str:
-    """The evidence as a Markdown table, one row per task."""
+    """The evidence as a Markdown table: one row per task of a run, or per arm of a benchmark."""
+    if "rows" in evidence:
+        return grokking.markdown(evidence)
     lines = [
         "| stage | task | metric | value | 95% interval | items | training |",
         "|---|---|---|---|---|---|---|",
@@ -78,8 +106,14 @@ def place(text: str, name: str, content: str) -> str:
 
 
 def write_evidence(results: Path, benchmarks: Path, command: str, out: Path) -> None:
-    """Write the evidence file of a finished run."""
-    write_json(out, collect(results, benchmarks, command))
+    """Write the evidence file of a finished run, or of a benchmark's folder.
+
+    Raises CogmentError where it would be larger than an evidence file may be.
+    """
+    made = collect_benchmark if (results / "table.json").is_file() else collect
+    write_json(out, made(results, benchmarks, command))
+    if out.stat().st_size > LARGEST:
+        raise CogmentError(f"{out}: {out.stat().st_size} bytes, more than the {LARGEST} allowed")
 
 
 def write_table(evidence: Path, readme: Path) -> None:
@@ -98,6 +132,12 @@ def _figures(stage: dict) -> dict:
         }
         for name, task in stage["tasks"].items()
     }
+
+
+def _thinned(points: list[list[float]]) -> list[list[float]]:
+    """At most `POINTS` of a curve, evenly over the logarithm of its steps, first and last kept."""
+    places = {round(len(points) ** (n / (POINTS - 1))) - 1 for n in range(POINTS)}
+    return [[step, round(a, 3), round(b, 3)] for step, a, b in (points[i] for i in sorted(places))]
 
 
 def _read(path: Path) -> dict:

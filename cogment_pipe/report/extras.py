@@ -1,7 +1,7 @@
 """Ablations and benchmarks as tables, whatever their JSON looks like.
 
 A file with `rows` (a list of objects) becomes one table; every other list of objects in it becomes
-a table of its own, and the plain values of the file are listed above it.
+a table of its own, and the plain values of the file are listed above it. `curves` are drawn.
 """
 
 from __future__ import annotations
@@ -9,8 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from cogment_pipe.report import grokking
+from cogment_pipe.report.theme import Panel
+
 DEPTH = 3
-GENERAL = ("summary", "metrics", "results")  # file names that say less than their folder
+GENERAL = ("summary", "metrics", "results", "table")  # file names that say less than their folder
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Extra:
     note: str
     facts: list[tuple[str, Any]] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
+    panels: list[Panel] = field(default_factory=list)
 
 
 def extra_sections(files: dict[str, Any]) -> list[Extra]:
@@ -41,7 +45,8 @@ def extra_sections(files: dict[str, Any]) -> list[Extra]:
 def _section(name: str, content: dict) -> Extra:
     facts: list[tuple[str, Any]] = []
     tables: list[Table] = []
-    _collect("", content, facts, tables, DEPTH)
+    plain = {key: value for key, value in content.items() if key != "curves"}
+    _collect("", plain, facts, tables, DEPTH)
     *folders, stem = name.removesuffix(".json").split("/")
     title = content.get("title") or (folders[-1] if stem in GENERAL else stem)
     skipped = ("title", "note")
@@ -51,6 +56,7 @@ def _section(name: str, content: dict) -> Extra:
         note=str(content.get("note") or ""),
         facts=[fact for fact in facts if fact[0] not in skipped],
         tables=tables,
+        panels=grokking.panels(content, "-".join(folders)) if "curves" in content else [],
     )
 
 

@@ -111,3 +111,9 @@ def run(finished, tmp_path) -> Run:
 def fresh(finished, tmp_path) -> Run:
     """A copy of the project without results."""
     return copy_of_the_project(finished.project, tmp_path / "fresh")
+
+
+@pytest.fixture
+def bare(project, tmp_path) -> Run:
+    """A copy of the project without results, for tests that need no finished run."""
+    return copy_of_the_project(project, tmp_path / "bare")

@@ -25,3 +25,29 @@ rule evidence:
     shell:
         "exec python -m cogment_pipe evidence {output} --results results"
         " --benchmarks benchmarks --made-by {params.command:q} --log {log}"
+
+
+rule grokking_evidence:
+    input:
+        table="results/benchmarks/grokking/table.json",
+        manifest="results/benchmarks/grokking/manifest.json",
+    output:
+        "docs/evidence/grokking.json",
+    log:
+        "logs/evidence_grokking.log",
+    benchmark:
+        "benchmarks/evidence_grokking.tsv"
+    conda:
+        "../envs/cogment.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        folder=subpath(input.table, parent=True),
+        command="snakemake --cores all results/benchmarks/grokking/",
+    message:
+        "Writing the evidence of the grokking benchmark"
+    shell:
+        "exec python -m cogment_pipe evidence {output} --results {params.folder}"
+        " --benchmarks benchmarks --made-by {params.command:q} --log {log}"

@@ -6,7 +6,17 @@ from pathlib import Path
 import pytest
 
 from cogment_pipe.errors import CogmentError
-from cogment_pipe.report.evidence import BEGIN, collect, place, table
+from cogment_pipe.provenance import write_manifest
+from cogment_pipe.report.evidence import (
+    BEGIN,
+    LARGEST,
+    POINTS,
+    collect,
+    collect_benchmark,
+    place,
+    table,
+    write_evidence,
+)
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -32,3 +42,53 @@ def test_an_empty_folder_is_refused(tmp_path):
     """Guards: no evidence without results."""
     with pytest.raises(CogmentError, match="no finished stage"):
         collect(tmp_path, tmp_path, "command")
+
+
+def make_benchmark(folder: Path, arms: int = 1, seeds: int = 1) -> Path:
+    """A benchmark's folder with its manifest."""
+    points = [[step, 0.123456, 0.654321] for step in range(20, 2001, 20)]
+    names = [f"arm{number}" for number in range(arms)]
+    ratios = dict.fromkeys(("paper_style", "decay_matched", "versus_adamw"), ">= 1.82")
+    content = {
+        "seeds": list(range(seeds)),
+        "rows": [
+            {"arm": n, "title": "t", "steps": "1,100", "median": "1,100", **ratios} for n in names
+        ],
+        "runs": {f"{n}-seed{s}": {"reached": 1100} for n in names for s in range(seeds)},
+        "curves": {n: {str(s): points for s in range(seeds)} for n in names},
+    }
+    folder.mkdir(parents=True)
+    (folder / "table.json").write_text(json.dumps(content))
+    write_manifest(folder, {}, ["table.json"])
+    return folder
+
+
+def test_a_benchmark_gives_evidence_with_thinned_curves(tmp_path):
+    """Guards: figures of a benchmark with its manifest's sha256, curves short, ends kept."""
+    folder = make_benchmark(tmp_path / "grokking")
+    evidence = collect_benchmark(folder, tmp_path, "command")
+    points = evidence["curves"]["arm0"]["0"]
+    assert len(points) <= POINTS
+    assert points[0] == [20, 0.123, 0.654] and points[-1][0] == 2000
+    assert len(evidence["manifest"]) == 64
+    assert table(evidence).splitlines()[2] == (
+        "| arm0: t | 1,100 | 1,100 | >= 1.82 | >= 1.82 | >= 1.82 |"
+    )
+
+
+def test_evidence_of_a_changed_benchmark_is_refused(tmp_path):
+    """Guards: a table edited by hand is no evidence."""
+    folder = make_benchmark(tmp_path / "grokking")
+    (folder / "table.json").write_text("{}")
+    with pytest.raises(CogmentError, match="its manifest says"):
+        collect_benchmark(folder, tmp_path, "command")
+
+
+def test_evidence_files_stay_small(tmp_path):
+    """Guards: the size of the benchmark as configured fits, and what does not is refused."""
+    small = make_benchmark(tmp_path / "small", arms=10, seeds=3)
+    write_evidence(small, tmp_path, "command", tmp_path / "evidence.json")
+    assert (tmp_path / "evidence.json").stat().st_size < LARGEST
+    large = make_benchmark(tmp_path / "large", arms=30, seeds=3)
+    with pytest.raises(CogmentError, match="bytes, more than"):
+        write_evidence(large, tmp_path, "command", tmp_path / "evidence.json")

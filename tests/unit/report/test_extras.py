@@ -28,3 +28,16 @@ def test_nested_values() -> None:
     """Deeper values are not lost."""
     section = extra_sections({"x.json": {"a": {"b": {"c": {"d": 1}}}}})[0]
     assert section.facts == [("a b c", "d 1")]
+
+
+def test_curves_become_panels() -> None:
+    """A file with curves gets a drawing per row and no table of points."""
+    content = {
+        "rows": [{"arm": "A", "title": "adam", "median": "20"}],
+        "curves": {"A": {"0": [[20, 0.5, 0.1], [40, 1.0, 0.96]]}},
+    }
+    section = extra_sections({"benchmarks/grokking/table.json": content})[0]
+    assert section.title == "grokking"
+    assert [panel.title for panel in section.panels] == ["A"]
+    assert "<svg" in section.panels[0].svg and "threshold: 20" in section.panels[0].svg
+    assert [table.columns for table in section.tables] == [["arm", "title", "median"]]

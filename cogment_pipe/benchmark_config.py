@@ -1,0 +1,129 @@
+"""What the benchmarks beside the curriculum are configured by; torch-free.
+
+Outside the code and the configuration that a stage depends on, so editing it trains no stage.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from cogment_pipe.stage_config import Count, NonNegative, Positive, Rate, Strict
+
+GROKKING, SMOKE = "grokking", "grokking_smoke"
+"""Folders below results/benchmarks/ that the grokking benchmark makes."""
+
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class GrokkingTask(Strict):
+    """Task, network and measurement, the same for all arms; the defaults are the published ones."""
+
+    modulus: int = Field(97, ge=3, description="p of x * y mod p; a prime")
+    train_share: float = Field(0.5, gt=0, lt=1, description="share of all pairs trained on")
+    width: Count = 128
+    layers: Count = 2
+    heads: Count = 4
+    batch_size: Count = 512
+    warmup_steps: Count = Field(10, description="steps over which the rate rises from zero")
+    threshold: Rate = Field(0.95, description="accuracy whose first crossing counts")
+    hold: Count = Field(3, description="looks in a row above it that end a run")
+    eval_every: Count = Field(20, description="steps between two looks")
+    eval_items: Count = Field(1024, description="validation pairs per look")
+    threads: Count = 1
+
+    @model_validator(mode="after")
+    def _check(self) -> GrokkingTask:
+        if self.width % self.heads:
+            raise ValueError("width must be a whole multiple of heads")
+        return self
+
+
+class FilterConfig(Strict):
+    """GrokFast's gradient filter over all parameters."""
+
+    kind: Literal["ema", "ma"] = "ema"
+    alpha: Rate = 0.98
+    lamb: Positive = 2.0
+    window: Count = 100
+
+
+class GrokkingArm(Strict):
+    """One way to train the network."""
+
+    title: str = Field(description="what the arm is, as tables say it")
+    optimizer: Literal["adam", "adamw", "muon", "ademamix"] = Field(
+        "adam", description="adam has L2 decay inside, the others decoupled decay"
+    )
+    learning_rate: Positive = 1e-3
+    betas: tuple[Rate, Rate] = (0.9, 0.98)
+    weight_decay: NonNegative = 0.0
+    filter: FilterConfig | None = None
+    loss: Literal["softmax", "stablemax"] = "softmax"
+    perpendicular: bool = Field(False, description="drop the part of a gradient along its weight")
+    muon_rate: Positive = Field(0.02, description="muon: rate of the blocks' matrices")
+    muon_decay: NonNegative = Field(0.1, description="muon: decay of the blocks' matrices")
+    slow_beta: Rate = Field(0.98, description="ademamix: decay of the slow average")
+    slow_weight: NonNegative = Field(2.0, description="ademamix: weight of the slow average")
+    max_steps: Count = Field(2000, description="steps after which the arm counts as censored")
+
+
+class References(Strict):
+    """Arms that the others are compared with; each makes a column of the table."""
+
+    paper_style: str = "A"
+    decay_matched: str = "C"
+    versus_adamw: str = "D"
+
+
+class GrokkingSmoke(Strict):
+    """A part of the benchmark in about two minutes, for tests."""
+
+    arms: tuple[str, ...] = ("A", "B")
+    seeds: tuple[Seed, ...] = (0,)
+    max_steps: Count = 1400
+
+
+class GrokkingConfig(Strict):
+    """The grokking benchmark."""
+
+    seeds: tuple[Seed, ...] = (0, 1, 2)
+    task: GrokkingTask = GrokkingTask()
+    references: References = References()
+    smoke: GrokkingSmoke = GrokkingSmoke()
+    arms: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")], GrokkingArm] = {}
+
+    @model_validator(mode="after")
+    def _check(self) -> GrokkingConfig:
+        named = {*self.smoke.arms, *self.references.model_dump().values()} if self.arms else set()
+        for name in sorted(named - self.arms.keys()):
+            raise ValueError(f"arm {name!r} is named in smoke or references, and arms has no such")
+        return self
+
+    def runs(self, suite: str) -> list[tuple[str, int]]:
+        """(arm, seed) of every run of a suite, `grokking` or `grokking_smoke`."""
+        arms, seeds = tuple(self.arms), self.seeds
+        if suite == SMOKE:
+            arms, seeds = self.smoke.arms, self.smoke.seeds
+        return [(arm, seed) for arm in arms for seed in seeds]
+
+    def arm(self, suite: str, name: str) -> GrokkingArm:
+        """An arm with the cap of its suite."""
+        arm = self.arms[name]
+        if suite != SMOKE:
+            return arm
+        return arm.model_copy(update={"max_steps": min(arm.max_steps, self.smoke.max_steps)})
+
+
+class GrokkingSlice(Strict):
+    """All that one run depends on, besides its seed and the code."""
+
+    task: GrokkingTask
+    arm: GrokkingArm
+
+
+class BenchmarksConfig(Strict):
+    """Benchmarks beside the curriculum."""
+
+    grokking: GrokkingConfig = GrokkingConfig()

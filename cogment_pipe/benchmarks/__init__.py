@@ -1,0 +1,1 @@
+"""Benchmarks beside the curriculum: nothing that trains a stage imports them."""

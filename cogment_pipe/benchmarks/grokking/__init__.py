@@ -1,0 +1,1 @@
+"""Delayed generalisation on modular arithmetic: what the gradient filter adds to weight decay."""

@@ -1,0 +1,77 @@
+# Benchmarks beside the curriculum, on request: `snakemake results/benchmarks/grokking/`. Each arm
+# and seed is a job of its own, outside the folder of the table, which Snakemake empties.
+
+GROKKING = CONFIG.benchmarks.grokking
+
+
+def grokking_runs(wildcards):
+    """Run files of all arms and seeds of a suite."""
+    return [
+        f"results/benchmarks/runs/{wildcards.suite}/{arm}-seed{seed}.jsonl"
+        for arm, seed in GROKKING.runs(wildcards.suite)
+    ]
+
+
+def grokking_arm_slice(wildcards):
+    """What a run of an arm depends on."""
+    return configuration.grokking_slice(CONFIG, wildcards.suite, wildcards.arm)
+
+
+rule grokking_run:
+    output:
+        "results/benchmarks/runs/{suite}/{arm}-seed{seed}.jsonl",
+    log:
+        "logs/benchmarks/{suite}/{arm}-seed{seed}.log",
+    benchmark:
+        "benchmarks/{suite}/{arm}-seed{seed}.tsv"
+    wildcard_constraints:
+        suite="grokking|grokking_smoke",
+        arm="[A-Za-z0-9_]+",
+        seed="[0-9]+",
+    conda:
+        "../envs/cogment.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        slice=grokking_arm_slice,
+        folder=subpath(output[0], parent=True),
+        source=source_hash("cogment_pipe.benchmarks.grokking.run"),
+    message:
+        "Grokking benchmark: arm {wildcards.arm}, seed {wildcards.seed}"
+    shell:
+        "exec python -m cogment_pipe benchmark grokking run --arm {wildcards.arm}"
+        " --seed {wildcards.seed} --slice {params.slice:q} --source {params.source}"
+        " --out {params.folder} --log {log}"
+
+
+rule grokking:
+    input:
+        runs=grokking_runs,
+    output:
+        folder=directory("results/benchmarks/{suite}"),
+        table="results/benchmarks/{suite}/table.json",
+        text="results/benchmarks/{suite}/table.md",
+        figure="results/benchmarks/{suite}/curves.svg",
+        manifest="results/benchmarks/{suite}/manifest.json",
+    log:
+        "logs/benchmarks/{suite}/table.log",
+    benchmark:
+        "benchmarks/{suite}/table.tsv"
+    wildcard_constraints:
+        suite="grokking|grokking_smoke",
+    conda:
+        "../envs/cogment.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        slice=configuration.grokking_table_slice(CONFIG),
+        source=source_hash("cogment_pipe.benchmarks.grokking.summary"),
+    message:
+        "Grokking benchmark: table and figure"
+    shell:
+        "exec python -m cogment_pipe benchmark grokking summarise --runs {input.runs}"
+        " --slice {params.slice:q} --out {output.folder} --log {log}"
