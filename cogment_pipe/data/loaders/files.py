@@ -137,7 +137,7 @@ def need(record: dict, where: str, **types: type | tuple[type, ...]) -> None:
     for name, kind in types.items():
         if name not in record:
             raise CogmentError(f"{where}: field {name!r} is missing")
-        if not isinstance(record[name], kind):
+        if not isinstance(record[name], kind) or (kind is int and isinstance(record[name], bool)):
             wanted = kind.__name__ if isinstance(kind, type) else "/".join(k.__name__ for k in kind)
             found = type(record[name]).__name__
             raise CogmentError(f"{where}: field {name!r} is {found}, must be {wanted}")

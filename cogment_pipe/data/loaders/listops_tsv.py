@@ -5,6 +5,7 @@ Parentheses are dropped and `]` closes, as LRA does; every label is checked by o
 
 from __future__ import annotations
 
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ TOKENS = {
     "]": CLOSE,
     "X": CLOSE,
 }
+DEEPEST = 100  # published ones nest 20 deep at most; ours recurse
 NOTES = {"split_by": "expression without the order of arguments"}
 
 
@@ -82,8 +84,12 @@ def _row(source: str, label: str, where: str) -> tuple[int, Tree]:
     unknown = next((word for word in words if word not in TOKENS), None)
     if unknown is not None:
         raise CogmentError(f"{where}: {unknown[:20]!r} is not a ListOps token")
+    symbols = [TOKENS[word] for word in words]
+    steps = [(symbol in OPERATORS.values()) - (symbol == CLOSE) for symbol in symbols]
+    if max(accumulate(steps), default=0) > DEEPEST:
+        raise CogmentError(f"{where}: nested more than {DEEPEST} deep")
     try:
-        tree = parse([TOKENS[word] for word in words])
+        tree = parse(symbols)
     except ValueError as error:
         raise CogmentError(f"{where}: {error}") from None
     if label not in list("0123456789") or int(label) != value(tree):

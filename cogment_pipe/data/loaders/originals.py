@@ -87,6 +87,7 @@ def _columns(record: dict) -> Iterator[dict]:
 
 
 def _squality(record: dict, where: str) -> Iterator[tuple[str, str, str]]:
+    need(record, where, document=str)
     for question in record["questions"]:
         for response in question["responses"]:
             text = f"{question['question_text']}\n\n{record['document']}"

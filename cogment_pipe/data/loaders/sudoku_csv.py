@@ -16,6 +16,7 @@ from cogment_pipe.errors import CogmentError
 
 HINT = "get it from huggingface.co/datasets/sapientinc/sudoku-extreme (train.csv, test.csv)"
 CHUNK = 4096
+LARGEST_RATING = 1e9  # float32 holds it
 NOTES = {"split_by": "class"}
 
 
@@ -55,8 +56,10 @@ def _rating(text: str, where: str) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value):
-        raise CogmentError(f"{where}: rating {text!r} is not a number")
+    if not abs(value) <= LARGEST_RATING:
+        raise CogmentError(
+            f"{where}: rating {text[:20]!r} is not a number up to {LARGEST_RATING:g}"
+        )
     return value
 
 
