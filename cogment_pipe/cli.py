@@ -7,18 +7,18 @@ answer at once; results go to stdout, talk to stderr.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cogment_pipe import caller, commands
+from cogment_pipe import caller, cli_use, commands
+from cogment_pipe.cli_parser import EXIT_USER_ERROR, Parser, command, json_object
 from cogment_pipe.errors import CogmentError
 
-EXIT_OK, EXIT_USER_ERROR, EXIT_INTERRUPTED = 0, 2, 75
+EXIT_OK, EXIT_INTERRUPTED = 0, 75
 
 EPILOG = """\
 exit codes:
@@ -28,6 +28,8 @@ exit codes:
   75   interrupted by a signal after a snapshot; the same command goes on from there
 
 examples:
+  python -m cogment_pipe fit --data puzzles.npz --seconds 60 --threads 2 --out my-model
+  python -m cogment_pipe predict --model my-model --data puzzles.npz --out pred.npy
   python -m cogment_pipe data check ../shared/data/gsm8k
   python -m cogment_pipe verify results
   python -m cogment_pipe why --set 'stages.3.learning_rate=3e-4'
@@ -103,6 +105,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     # A new command: one `_add_` function here, one handler in commands.py.
+    for add in (cli_use.add_fit, cli_use.add_predict):
+        add(subparsers)
     for add in (_add_data, _add_train, _add_evaluate, _add_report):
         add(subparsers)
     for add in (_add_verify, _add_why, _add_restore, _add_inspect, _add_evidence, _add_benchmark):
@@ -110,31 +114,8 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-class Parser(argparse.ArgumentParser):
-    """Wrong arguments in one line, like every other problem."""
-
-    def error(self, message: str) -> Any:
-        """Prints the problem and where help is, and exits with 2."""
-        self.exit(EXIT_USER_ERROR, f"error: {message} (see {self.prog} --help)\n")
-
-
-def _command(
-    subparsers: Any, name: str, handler: Callable[..., Any], text: str, example: str
-) -> Any:
-    parser = subparsers.add_parser(
-        name,
-        help=text,
-        description=text,
-        epilog=f"example:\n  python -m cogment_pipe {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(handler=handler)
-    parser.add_argument("--log", type=Path, help="file that gets a copy of what stderr shows")
-    return parser
-
-
 def _add_slice(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--slice", type=_json, required=True, help="part of the config, JSON")
+    parser.add_argument("--slice", type=json_object, required=True, help="part of the config, JSON")
 
 
 def _add_stage(parser: argparse.ArgumentParser) -> None:
@@ -153,28 +134,28 @@ def _add_data(subparsers: Any) -> None:
     data = subparsers.add_parser("data", help="split corpora, train the tokenizer, prepare arrays")
     steps = data.add_subparsers(dest="step", required=True, metavar="STEP")
 
-    split = _command(
+    split = command(
         steps,
         "split",
         commands.data_split,
         "Split the text of a stage by task into JSONL.",
         "data split --stage 3 --slice '{...}' --out results/data/corpus/stage3",
     )
-    tokenizer = _command(
+    tokenizer = command(
         steps,
         "tokenizer",
         commands.data_tokenizer,
         "Train the byte-level BPE on the training splits.",
         "data tokenizer --slice '{...}' --corpus DIR --out results/data/tokenizer.json",
     )
-    prepare = _command(
+    prepare = command(
         steps,
         "prepare",
         commands.data_prepare,
         "Write the arrays of a stage.",
         "data prepare --stage 0 --slice '{...}' --out results/data/stage0",
     )
-    check = _command(
+    check = command(
         steps,
         "check",
         commands.data_check,
@@ -205,7 +186,7 @@ def _add_data(subparsers: Any) -> None:
 
 
 def _add_train(subparsers: Any) -> None:
-    parser = _command(
+    parser = command(
         subparsers,
         "train",
         commands.train,
@@ -232,7 +213,7 @@ def _add_train(subparsers: Any) -> None:
 
 
 def _add_evaluate(subparsers: Any) -> None:
-    parser = _command(
+    parser = command(
         subparsers,
         "evaluate",
         commands.evaluate,
@@ -249,7 +230,7 @@ def _add_evaluate(subparsers: Any) -> None:
 
 
 def _add_report(subparsers: Any) -> None:
-    parser = _command(
+    parser = command(
         subparsers,
         "report",
         commands.report,
@@ -262,7 +243,7 @@ def _add_report(subparsers: Any) -> None:
 
 
 def _add_verify(subparsers: Any) -> None:
-    parser = _command(
+    parser = command(
         subparsers,
         "verify",
         commands.verify,
@@ -273,7 +254,7 @@ def _add_verify(subparsers: Any) -> None:
 
 
 def _add_why(subparsers: Any) -> None:
-    parser = _command(
+    parser = command(
         subparsers,
         "why",
         commands.why,
@@ -284,7 +265,7 @@ def _add_why(subparsers: Any) -> None:
 
 
 def _add_restore(subparsers: Any) -> None:
-    parser = _command(
+    parser = command(
         subparsers,
         "restore",
         commands.restore,
@@ -296,7 +277,7 @@ def _add_restore(subparsers: Any) -> None:
 
 
 def _add_inspect(subparsers: Any) -> None:
-    parser = _command(
+    parser = command(
         subparsers,
         "inspect",
         commands.inspect,
@@ -313,18 +294,8 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
 
 
-def _json(text: str) -> Any:
-    try:
-        loaded = json.loads(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"not JSON ({error})") from error
-    if not isinstance(loaded, dict):
-        raise argparse.ArgumentTypeError("expected a JSON object")
-    return loaded
-
-
 def _add_evidence(subparsers: Any) -> None:
-    parser = _command(
+    parser = command(
         subparsers,
         "evidence",
         commands.evidence,

@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from cogment_pipe.model.core import Carry
 from cogment_pipe.model.feed import GridFeed
 from cogment_pipe.model.memory import MemoryState
 from cogment_pipe.model.model import Cogment, StepOutput, select
@@ -67,8 +68,12 @@ def refine(
     exact_threshold: float = 0.5,
     max_steps: int | None = None,
     memory: MemoryState | None = None,
+    noise: Carry | None = None,
 ) -> Refined:
-    """Solve a batch of grids by at most `max_steps` (default: the stage's) refinement steps."""
+    """Solve a batch of grids by at most `max_steps` (default: the stage's) refinement steps.
+
+    `noise` is added to the initial states: another start, for rollouts.
+    """
     steps = max_steps or home.max_refinement_steps
     batch, cells = feed.symbols.shape
     unlabelled = GridFeed(
@@ -84,6 +89,8 @@ def refine(
     )
     encoded = model.prepare(unlabelled, home.memory, home.segment_steps, memory)
     carry = model.start(encoded)
+    if noise is not None:
+        carry = Carry(carry.y + noise.y, carry.z + noise.z)
     live = torch.arange(batch)
     stopper = Stopper(batch, halting, home.act_threshold, exact_threshold)
     prediction = torch.zeros(batch, cells, dtype=torch.int64)
@@ -108,3 +115,17 @@ def refine(
             rows = keep.to(feed.symbols.device)
             encoded, carry = select(encoded, rows), carry.select(rows)
     return Refined(prediction, used, stopper.halted_at, exact, torch.stack(seen) if seen else None)
+
+
+def better(one: Refined, other: Refined) -> Refined:
+    """Row by row, the answer with the higher probability of being right."""
+    keep = one.exact >= other.exact
+
+    def pick(a: Tensor, b: Tensor) -> Tensor:
+        return torch.where(keep.view(-1, *[1] * (a.ndim - 1)), a, b)
+
+    by_step = None
+    if one.by_step is not None:
+        by_step = torch.where(keep.view(1, -1, 1), one.by_step, other.by_step)
+    names = ("prediction", "steps", "halted_at", "exact")
+    return Refined(*(pick(getattr(one, n), getattr(other, n)) for n in names), by_step)

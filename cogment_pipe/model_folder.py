@@ -36,7 +36,7 @@ def load(
     Args:
         path: a stage's folder, such as `results/stage4`, with model.safetensors and config.json.
         device: `auto`, `cpu`, `cuda`.
-        tokenizer: in place of `results/data/tokenizer.json`, found from `path`.
+        tokenizer: in place of the folder's own or `results/data/tokenizer.json` beside it.
 
     Raises:
         CogmentError: one line: what is missing, damaged, or of another model.
@@ -58,8 +58,8 @@ def load(
             stages[number] = _read_slice(beside).stage
     stages[stage] = own.stage
     if tokenizer is None:
-        found = folder.parent / "data" / "tokenizer.json"
-        tokenizer = found if found.is_file() else None
+        places = (folder / "tokenizer.json", folder.parent / "data" / "tokenizer.json")
+        tokenizer = next((path for path in places if path.is_file()), None)
     return Solver(
         model.to(pick_device(str(device))),
         stage,

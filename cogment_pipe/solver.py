@@ -17,13 +17,16 @@ from cogment_pipe.data.text_layout import TextExample
 from cogment_pipe.data.text_prepare import Limits, encode, fit
 from cogment_pipe.data.tokenizer import Tokenizer, load_tokenizer
 from cogment_pipe.errors import CogmentError
-from cogment_pipe.inference import Halting, refine
+from cogment_pipe.inference import Halting, better, refine
+from cogment_pipe.model.core import Carry
 from cogment_pipe.model.decode import generate
 from cogment_pipe.model.feed import TextFeed, to_feed
 from cogment_pipe.model.model import Cogment
+from cogment_pipe.rng import torch_stream
 from cogment_pipe.stage_config import HomeConfig, StageConfig
 
 TEXT_STAGES = (3, 4)
+NOISE = 1.0  # standard deviation of a rollout's move; that of the learned starts is about .5
 # stage whose adapters a built-in task trains; own data (`grids`, `qa`) has the stage of its run
 HOMES = {
     **dict.fromkeys(("linear_map", "toy_maze", "sequence"), 0),
@@ -101,6 +104,8 @@ class Solver:
         threshold: float = 0.5,
         context: np.ndarray | None = None,
         context_position: np.ndarray | None = None,
+        rollouts: int = 1,
+        seed: int = 0,
     ) -> Solution:
         """Solve one grid or a batch of equal-sized grids.
 
@@ -114,6 +119,10 @@ class Solver:
                 spent; `exact`: when the model thinks it is right with probability `threshold`.
             context, context_position: (B, C, 2) and (B, C, 3) demonstrations, as in `GridBatch`;
                 without B for a single grid.
+            rollouts: solve from so many starting states, the model's own and randomly moved ones,
+                and keep for each grid the answer with the highest confidence. `steps` of the
+                solution counts one of them; the work is `rollouts` times as much.
+            seed: of the random moves.
 
         Raises:
             ValueError: a shape, symbol, task or halting rule that there is not.
@@ -130,6 +139,8 @@ class Solver:
         if (context is None) != (context_position is None):
             raise ValueError("context and context_position come together")
         _check_run(halting, steps)
+        if rollouts < 1:
+            raise ValueError(f"rollouts must be at least 1, not {rollouts}")
         batch = _rows(given)
         rows = np.arange(len(batch))
         blank = np.full_like(batch, -100)
@@ -137,14 +148,13 @@ class Solver:
         if context is not None:
             shown.context, shown.context_position = _rows(context), _rows(context_position)
         number = HOMES.get(task, self.stage) if stage is None else int(stage)
-        refined = refine(
-            self.model,
-            to_feed(shown, number, self.device),
-            self._home(number).for_task(task),
-            halting=halting,
-            exact_threshold=threshold,
-            max_steps=steps,
-        )
+        feed = to_feed(shown, number, self.device)
+        home = self._home(number).for_task(task)
+        run = {"halting": halting, "exact_threshold": threshold, "max_steps": steps}
+        refined = refine(self.model, feed, home, **run)
+        for turn in range(1, rollouts):
+            noise = self._noise(batch[0].size, len(batch), seed, turn)
+            refined = better(refined, refine(self.model, feed, home, **run, noise=noise))
         shape = batch.shape
         by_step = None
         if refined.by_step is not None:
@@ -157,6 +167,13 @@ class Solver:
             refined.exact.numpy()[one],
             None if by_step is None else by_step[:, one],
         )
+
+    def _noise(self, cells: int, rows: int, seed: int, turn: int) -> Carry:
+        """Moves of the starting states y, z (B, L, D); drawn on the CPU, alike on every device."""
+        shape = (2, rows, cells, self.model.config.d_model)
+        generator = torch_stream(seed, self.stage, turn, 0, "rollouts")
+        y, z = NOISE * torch.randn(shape, generator=generator)
+        return Carry(y.to(self.device), z.to(self.device))
 
     def answer(
         self,

@@ -6,6 +6,8 @@ Kept apart from training itself, so that evaluation and use of a trained model i
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +36,7 @@ class StageRun:
     device: torch.device
     precision: str
     on_environment_change: str
+    around_step: Callable[[int], AbstractContextManager] = nullcontext
 
 
 def pick_device(name: str) -> torch.device:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from cogment_pipe import checkpoint
@@ -54,9 +56,11 @@ def train_stage(
     device: str = "auto",
     log_every: int = 20,
     on_environment_change: str = "stop",
+    around_step: Callable[[int], AbstractContextManager] = nullcontext,
 ) -> int:
     """Train one stage, or go on with it, or re-emit it; returns the exit code (0, or 75 stopped).
 
+    `around_step(n)` is entered while step n (from 0) is computed: for timing training alone.
     Raises CogmentError where inputs are missing, damaged or do not fit each other.
     """
     content = json.loads(slice) if isinstance(slice, str) else slice
@@ -78,6 +82,7 @@ def train_stage(
         target,
         pick_precision(parsed.precision, target),
         on_environment_change,
+        around_step,
     )
     inputs = input_hashes(run)
     fingerprint = {"slice": sha256_text(text), "source": source, "inputs": inputs}
@@ -138,8 +143,9 @@ def _loop(
         verdict = trainer.verdict()
         if verdict is not None and trainer.step_count:
             return verdict
-        seed_global(key(run.slice.seed, run.stage, trainer.step_count, 0, "global"))
-        pending.append(trainer.train_step())
+        with run.around_step(trainer.step_count):
+            seed_global(key(run.slice.seed, run.stage, trainer.step_count, 0, "global"))
+            pending.append(trainer.train_step())
         step = trainer.step_count
         stopping = stop.requested  # read once: a stop that comes later waits for the next step
         if step % run.log_every == 0 or trainer.due() or stopping:

@@ -139,6 +139,29 @@ def dihedral_draw(side: int, types: tuple[str, ...]) -> Callable | None:
     return draw
 
 
+def own_draw(spec: dict, side: int, types: tuple[str, ...]) -> Callable | None:
+    """Symmetries of users' own square grids; `labels` are the symbols that may change names."""
+    labels = np.array(spec["labels"] if "relabel" in types else [], dtype=np.int64)
+    place = dihedral_draw(side, tuple(name for name in types if name in DIHEDRAL))
+    if "bands" not in types and place is None and not len(labels):
+        return None
+
+    def draw(rng: np.random.Generator, inputs: np.ndarray) -> Moves:
+        n = len(inputs)
+        if "bands" in types:
+            cells = random_moves(side, n, rng)
+        elif place is not None:
+            cells, _ = place(rng, inputs)
+        else:
+            cells = np.tile(np.arange(inputs[0].size), (n, 1))
+        symbols = _same_symbols(n)
+        if len(labels):
+            symbols[:, labels] = labels[np.argsort(rng.random((n, len(labels))), axis=1)]
+        return cells, symbols
+
+    return draw
+
+
 def listops_draw(types: tuple[str, ...]) -> Callable | None:
     """Arguments of every operator permuted: all four operators commute."""
     if not {"shuffle_ops", "permute_vars"} & set(types):
@@ -166,6 +189,8 @@ def make_augmenter(
         draw = sudoku_draw(shape[0], spec["split"], types)
     elif kind == "dihedral" and shape[0] == shape[1]:
         draw = dihedral_draw(shape[0], types)
+    elif kind == "own":
+        draw = own_draw(spec, shape[0], types)
     elif kind == "listops":
         draw = listops_draw(types)
     return Augmenter(rate, draw) if draw and rate > 0 else None

@@ -23,6 +23,8 @@ COMMANDS = [
     ("verify",),
     ("why",),
     ("restore",),
+    ("fit",),
+    ("predict",),
 ]
 
 

@@ -60,7 +60,7 @@ def read_npz(file: Path, params: OwnGridParams) -> dict[str, GridSplit]:
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise CogmentError(f"{file}: not a readable .npz ({error})") from None
     return {
-        split: _items(held[f"x_{split}"], held[f"y_{split}"], params, f"{file}, {split}")
+        split: grid_items(held[f"x_{split}"], held[f"y_{split}"], params, f"{file}, {split}")
         for split in ("train", "test")
     }
 
@@ -77,7 +77,7 @@ def read_csv(file: Path, params: OwnGridParams) -> GridSplit:
         answers.append(wanted)
     if not questions:
         raise CogmentError(f"{file}: no puzzle")
-    return _items(np.array(questions), np.array(answers), params, str(file))
+    return grid_items(np.array(questions), np.array(answers), params, str(file))
 
 
 def _numbers(text: str, where: str) -> list[int]:
@@ -88,7 +88,8 @@ def _numbers(text: str, where: str) -> list[int]:
         raise CogmentError(f"{where}: {text[:20]!r} is not digits or whole numbers") from None
 
 
-def _items(x: np.ndarray, y: np.ndarray, params: OwnGridParams, where: str) -> GridSplit:
+def grid_items(x: np.ndarray, y: np.ndarray, params: OwnGridParams, where: str) -> GridSplit:
+    """Questions and answers, (N, H, W) or (N, L) whole numbers, as items; checked."""
     if x.shape != y.shape or x.ndim not in (2, 3) or not len(x):
         raise CogmentError(
             f"{where}: questions {x.shape} and answers {y.shape} must be equal, (N, H, W) or (N, L)"

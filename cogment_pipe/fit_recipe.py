@@ -1,0 +1,160 @@
+"""The recipe of `fit`: how one's own puzzles or questions are trained where nothing is said.
+
+From the data and a few words to the `StageSlice` that the trainer takes. Torch-free. Figures behind
+the defaults are in docs/decisions.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from cogment_pipe.config_errors import one_line
+from cogment_pipe.config_layers import assignments, merge, nested
+from cogment_pipe.data.own_puzzles import TASK, Puzzles
+from cogment_pipe.errors import CogmentError
+from cogment_pipe.stage_config import ModelConfig, MultiOptimizerConfig, StageConfig, StageSlice
+
+GRID_STAGE, TEXT_STAGE = 0, 3  # whose adapters are trained
+TOKEN_CELLS = 100  # largest grid that is mixed by a token MLP
+LOOKS = 8  # validations in a run
+
+MODEL = {
+    "d_model": 128,
+    "n_heads": 4,
+    "ffn_hidden": 384,
+    "n_blocks": 2,
+    "z_updates": 2,
+    "head_hidden": 128,
+    "max_pairs": 1,
+    "adapter_rank": 1,
+}
+# Every component at the stage's learning rate.
+OPTIMIZER = {"core_lr": 3e-4, "memory_lr": 3e-4, "halting_lr": 3e-4, "other_lr": 3e-4}
+STAGE = {
+    "learning_rate": 1e-3,
+    "batch_size": 32,
+    "update": "per_step",
+    "depth_ramp": 0.5,
+    "ema": 0.99,
+    "loss": {"ponder": 0.1},
+    "source": "corpora",
+    "tasks": {},
+}
+GRID_STEPS, TEXT_STEPS = 8, 2
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the command line says of the training; `mixer` and `augment` are for grids."""
+
+    seed: int
+    threads: int
+    mixer: str = "auto"
+    augment: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+
+
+def choose_mixer(puzzles: Puzzles, asked: str) -> tuple[str, str]:
+    """(mixer, why). Token mixing for Latin answers on small boards, else attention.
+
+    A Latin answer ties every cell to its whole row and column, wherever they lie, which fixed
+    weights between places learn quickly; a path or a picture is local, and the same everywhere.
+    """
+    height, width = puzzles.shape
+    if asked != "auto":
+        return asked, "asked for"
+    if puzzles.latin and height * width <= TOKEN_CELLS:
+        return "token_mlp", "every answer is a Latin square, of at most 100 cells"
+    why = "more than 100 cells" if puzzles.latin else "the answers are no Latin squares"
+    return "attention", f"{why}: attention and 3x3 convolution"
+
+
+def grid_slice(puzzles: Puzzles, wish: Wish, steps: int) -> StageSlice:
+    """The slice for grids; CogmentError for a `--set` that does not fit."""
+    height, width = puzzles.shape
+    mixer, _ = choose_mixer(puzzles, wish.mixer)
+    tokens = mixer == "token_mlp"
+    model = {
+        "grid_symbols": puzzles.symbols,
+        "max_side": max(height, width),
+        "vocab_size": 1,
+        "memory_hidden": 1,
+        "mixer": mixer,
+        "mixer_cells": height * width if tokens else 0,
+        "conv": not tokens,
+    }
+    stage = {
+        "name": "FIT",
+        "sequence_length": height * width,
+        "max_refinement_steps": GRID_STEPS,
+        "memory": {"read": False},  # a grid is one segment: there is nothing to remember
+        "augmentation_rate": 1.0 if wish.augment else 0.0,
+        "augmentation_types": list(wish.augment),
+        "corpora": {TASK: {"corpus": "own"}},
+    }
+    return _slice(model, stage, wish, steps)
+
+
+def text_slice(wish: Wish, steps: int) -> StageSlice:
+    """The slice for questions; longer ones and a larger vocabulary by `--set`."""
+    model = {"vocab_size": 1024, "grid_symbols": 1, "max_side": 1, "memory_hidden": 128}
+    stage = {
+        "name": "FIT",
+        "sequence_length": 256,
+        "batch_size": 16,
+        "max_refinement_steps": TEXT_STEPS,
+        "corpora": {"questions": {"corpus": "own"}},
+    }
+    return _slice(model, stage, wish, steps)
+
+
+def _slice(model: dict, stage: dict, wish: Wish, steps: int) -> StageSlice:
+    schedule = {
+        "max_steps": steps,
+        "warmup_steps": min(50, steps // 10),
+        "patience": steps,  # the budget is what was asked for: no early end
+        "eval_every": max(1, -(-steps // LOOKS)),
+    }
+    content: dict[str, Any] = {
+        "seed": wish.seed,
+        "scale": "fit",
+        "model": MODEL | model,
+        "optimizer": dict(OPTIMIZER),
+        "grokfast": {"enabled": False},
+        "stage": STAGE | stage | schedule,
+        "threads": wish.threads,
+    }
+    for path, value in assignments(list(wish.changes)):
+        content = merge(content, nested(_whole_path(path), value))
+    if content["stage"]["max_steps"] != steps:
+        raise CogmentError("--set stage.max_steps: give --steps in its place")
+    try:
+        return StageSlice.model_validate(content)
+    except ValidationError as error:
+        raise CogmentError(one_line(error, StageSlice, "--set: ")) from None
+
+
+def _whole_path(path: list[str | int]) -> list[str | int]:
+    """`batch_size` -> `stage.batch_size`: the first model that has the key."""
+    for name, fields in _SECTIONS.items():
+        if path[0] in fields and path[0] not in StageSlice.model_fields:
+            return [name, *path]
+    return path
+
+
+_SECTIONS = {
+    "stage": StageConfig.model_fields,
+    "model": ModelConfig.model_fields,
+    "optimizer": MultiOptimizerConfig.model_fields,
+}
+
+
+def holds_questions(path: Path) -> bool:
+    """Whether `--data` is JSON lines of questions rather than grids."""
+    if path.is_dir():
+        return any(path.glob("*.jsonl"))
+    return path.suffix == ".jsonl"
