@@ -162,7 +162,7 @@ def _add_data(subparsers: Any) -> None:
         "Say what a data file or folder is and whether it is sound.",
         "data check ../shared/data/gsm8k",
     )
-    leaks = _command(
+    leaks = command(
         steps,
         "leaks",
         commands.data_leaks,
@@ -320,7 +320,7 @@ def _add_benchmark(subparsers: Any) -> None:
 def _add_grokking(kinds: Any) -> None:
     grokking = kinds.add_parser("grokking", help="delayed generalisation on modular arithmetic")
     steps = grokking.add_subparsers(dest="step", required=True, metavar="STEP")
-    run = _command(
+    run = command(
         steps,
         "run",
         commands.benchmark_grokking_run,
@@ -330,7 +330,7 @@ def _add_grokking(kinds: Any) -> None:
     run.add_argument("--arm", required=True, help="name of the arm, for the record")
     run.add_argument("--seed", type=int, required=True)
     run.add_argument("--source", default="", help="hash of the code, for the record")
-    summarise = _command(
+    summarise = command(
         steps,
         "summarise",
         commands.benchmark_grokking_summarise,

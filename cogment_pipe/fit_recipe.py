@@ -21,6 +21,8 @@ from cogment_pipe.stage_config import ModelConfig, MultiOptimizerConfig, StageCo
 GRID_STAGE, TEXT_STAGE = 0, 3  # whose adapters are trained
 TOKEN_CELLS = 100  # largest grid that is mixed by a token MLP
 LOOKS = 8  # validations in a run
+# What `--augment` calls them -> the stage's names.
+AUGMENTATIONS = {"dihedral": "dihedral", "bands": "permute_bands", "relabel": "relabel_digits"}
 
 MODEL = {
     "d_model": 128,
@@ -93,7 +95,7 @@ def grid_slice(puzzles: Puzzles, wish: Wish, steps: int) -> StageSlice:
         "max_refinement_steps": GRID_STEPS,
         "memory": {"read": False},  # a grid is one segment: there is nothing to remember
         "augmentation_rate": 1.0 if wish.augment else 0.0,
-        "augmentation_types": list(wish.augment),
+        "augmentation_types": [AUGMENTATIONS[name] for name in wish.augment],
         "corpora": {TASK: {"corpus": "own"}},
     }
     return _slice(model, stage, wish, steps)

@@ -141,14 +141,14 @@ def dihedral_draw(side: int, types: tuple[str, ...]) -> Callable | None:
 
 def own_draw(spec: dict, side: int, types: tuple[str, ...]) -> Callable | None:
     """Symmetries of users' own square grids; `labels` are the symbols that may change names."""
-    labels = np.array(spec["labels"] if "relabel" in types else [], dtype=np.int64)
+    labels = np.array(spec["labels"] if "relabel_digits" in types else [], dtype=np.int64)
     place = dihedral_draw(side, tuple(name for name in types if name in DIHEDRAL))
-    if "bands" not in types and place is None and not len(labels):
+    if "permute_bands" not in types and place is None and not len(labels):
         return None
 
     def draw(rng: np.random.Generator, inputs: np.ndarray) -> Moves:
         n = len(inputs)
-        if "bands" in types:
+        if "permute_bands" in types:
             cells = random_moves(side, n, rng)
         elif place is not None:
             cells, _ = place(rng, inputs)

@@ -21,6 +21,7 @@ from cogment_pipe.data.own_puzzles import (
 )
 from cogment_pipe.data.puzzle_text import BUILT_IN, OWN
 from cogment_pipe.errors import CogmentError
+from cogment_pipe.fit_recipe import AUGMENTATIONS
 
 COUNTS = {"train": 60, "validation": 1, "test": 12}
 
@@ -147,13 +148,16 @@ def test_latin_squares_and_boxes_are_told_apart():
     assert not is_latin(cyclic[None, :2])
 
 
-@pytest.mark.parametrize("types", [("relabel",), ("bands",), ("dihedral", "relabel"), ("bands",)])
+@pytest.mark.parametrize(
+    "types", [("relabel",), ("bands",), ("dihedral", "relabel"), ("bands", "relabel")]
+)
 def test_augmented_answers_still_solve_their_questions(tmp_path, sudokus, types):
     """Every symmetry on demand keeps a Sudoku a Sudoku, with its givens in the answer."""
     save(tmp_path / "s.npz", sudokus, "sudoku")
     found = read_puzzles(tmp_path / "s.npz", None, 0)
     check_augmentation(found, types)
-    stage = {"augmentation_rate": 1.0, "augmentation_types": list(types)}
+    names = [AUGMENTATIONS[name] for name in types]
+    stage = {"augmentation_rate": 1.0, "augmentation_types": names}
     write_puzzles(found, stage, tmp_path / "stage0")
     task = load_stage(tmp_path / "stage0", "train")[TASK]
     plain = task.batch(np.arange(40))
