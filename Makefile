@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CORES ?= all
 ARGS ?=
 
-.PHONY: run test test-slow science lint report evidence clean distclean
+.PHONY: run test test-slow science lint report evidence figures pretrained docs clean distclean
 
 run: $(VENV)/.done
 	$(BIN)/snakemake --cores $(CORES) all results/stage4/ $(ARGS)
@@ -18,6 +18,19 @@ report: $(VENV)/.done
 evidence: $(VENV)/.done
 	$(BIN)/snakemake --cores $(CORES) docs/evidence/small-seed0.json --config scale=small
 	$(BIN)/python -m cogment_pipe evidence docs/evidence/small-seed0.json --readme README.md
+
+# README's pictures from a finished `small` run; the one of the page needs chromium.
+figures: $(VENV)/.done
+	$(BIN)/snakemake --cores $(CORES) docs/figures/maze.png --config scale=small
+
+# Weights of all stages with their model cards, into results/pretrained.
+pretrained: $(VENV)/.done
+	$(BIN)/snakemake --cores $(CORES) results/pretrained $(ARGS)
+
+# The page about config.yaml and its schema for editors.
+docs: $(VENV)/.done
+	$(BIN)/python -m cogment_pipe config docs --out docs/config.md
+	$(BIN)/python -m cogment_pipe config schema --out docs/config.schema.json
 
 test: lint
 	$(BIN)/python -m pytest -m "not science and not slow" $(ARGS)

@@ -22,16 +22,16 @@ class GrokkingTask(Strict):
 
     modulus: int = Field(97, ge=3, description="p of x * y mod p; a prime")
     train_share: float = Field(0.5, gt=0, lt=1, description="share of all pairs trained on")
-    width: Count = 128
-    layers: Count = 2
-    heads: Count = 4
-    batch_size: Count = 512
+    width: Count = Field(128, description="width of the network")
+    layers: Count = Field(2, description="blocks of the network")
+    heads: Count = Field(4, description="attention heads")
+    batch_size: Count = Field(512, description="pairs per optimizer step")
     warmup_steps: Count = Field(10, description="steps over which the rate rises from zero")
     threshold: Rate = Field(0.95, description="accuracy whose first crossing counts")
     hold: Count = Field(3, description="looks in a row above it that end a run")
     eval_every: Count = Field(20, description="steps between two looks")
     eval_items: Count = Field(1024, description="validation pairs per look")
-    threads: Count = 1
+    threads: Count = Field(1, description="torch threads of a run")
 
     @model_validator(mode="after")
     def _check(self) -> GrokkingTask:
@@ -43,10 +43,12 @@ class GrokkingTask(Strict):
 class FilterConfig(Strict):
     """GrokFast's gradient filter over all parameters."""
 
-    kind: Literal["ema", "ma"] = "ema"
-    alpha: Rate = 0.98
-    lamb: Positive = 2.0
-    window: Count = 100
+    kind: Literal["ema", "ma"] = Field(
+        "ema", description="exponential or windowed mean of gradients"
+    )
+    alpha: Rate = Field(0.98, description="decay of the exponential mean")
+    lamb: Positive = Field(2.0, description="weight of the mean that is added")
+    window: Count = Field(100, description="gradients in the windowed mean")
 
 
 class GrokkingArm(Strict):
@@ -56,11 +58,15 @@ class GrokkingArm(Strict):
     optimizer: Literal["adam", "adamw", "muon", "ademamix"] = Field(
         "adam", description="adam has L2 decay inside, the others decoupled decay"
     )
-    learning_rate: Positive = 1e-3
-    betas: tuple[Rate, Rate] = (0.9, 0.98)
-    weight_decay: NonNegative = 0.0
-    filter: FilterConfig | None = None
-    loss: Literal["softmax", "stablemax"] = "softmax"
+    learning_rate: Positive = Field(1e-3, description="rate after the warm-up")
+    betas: tuple[Rate, Rate] = Field(
+        (0.9, 0.98), description="decay of the first and second moment"
+    )
+    weight_decay: NonNegative = Field(0.0, description="L2 or decoupled decay, by the optimizer")
+    filter: FilterConfig | None = Field(None, description="gradient filter; null: none")
+    loss: Literal["softmax", "stablemax"] = Field(
+        "softmax", description="normalisation of the logits in the cross-entropy"
+    )
     perpendicular: bool = Field(False, description="drop the part of a gradient along its weight")
     muon_rate: Positive = Field(0.02, description="muon: rate of the blocks' matrices")
     muon_decay: NonNegative = Field(0.1, description="muon: decay of the blocks' matrices")
@@ -72,27 +78,31 @@ class GrokkingArm(Strict):
 class References(Strict):
     """Arms that the others are compared with; each makes a column of the table."""
 
-    paper_style: str = "A"
-    decay_matched: str = "C"
-    versus_adamw: str = "D"
+    paper_style: str = Field("A", description="the arm that the paper compares with")
+    decay_matched: str = Field("C", description="the arm with the same weight decay")
+    versus_adamw: str = Field("D", description="AdamW without a filter")
 
 
 class GrokkingSmoke(Strict):
     """A part of the benchmark in about two minutes, for tests."""
 
-    arms: tuple[str, ...] = ("A", "B")
-    seeds: tuple[Seed, ...] = (0,)
-    max_steps: Count = 1400
+    arms: tuple[str, ...] = Field(("A", "B"), description="arms of the short benchmark")
+    seeds: tuple[Seed, ...] = Field((0,), description="its seeds")
+    max_steps: Count = Field(1400, description="its cap of steps")
 
 
 class GrokkingConfig(Strict):
     """The grokking benchmark."""
 
-    seeds: tuple[Seed, ...] = (0, 1, 2)
-    task: GrokkingTask = GrokkingTask()
-    references: References = References()
-    smoke: GrokkingSmoke = GrokkingSmoke()
-    arms: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")], GrokkingArm] = {}
+    seeds: tuple[Seed, ...] = Field((0, 1, 2), description="seeds of every arm")
+    task: GrokkingTask = Field(GrokkingTask(), description="task, network and measurement")
+    references: References = Field(
+        References(), description="arms that the others are compared with"
+    )
+    smoke: GrokkingSmoke = Field(GrokkingSmoke(), description="a short part, for tests")
+    arms: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")], GrokkingArm] = Field(
+        {}, description="ways to train, by name"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> GrokkingConfig:
@@ -126,4 +136,6 @@ class GrokkingSlice(Strict):
 class BenchmarksConfig(Strict):
     """Benchmarks beside the curriculum."""
 
-    grokking: GrokkingConfig = GrokkingConfig()
+    grokking: GrokkingConfig = Field(
+        GrokkingConfig(), description="delayed generalisation on modular arithmetic"
+    )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pickle
+import struct
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ _UNREADABLE = (
     AttributeError,
     EOFError,
     pickle.UnpicklingError,
+    struct.error,
 )
 
 

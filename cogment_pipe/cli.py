@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cogment_pipe import caller, cli_use, commands
+from cogment_pipe import artifact_commands, caller, cli_use, commands
 from cogment_pipe.cli_parser import EXIT_USER_ERROR, Parser, command, json_object
 from cogment_pipe.errors import CogmentError
 
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     try:
         caller.follow_caller()
-        set_up_logging(arguments.log, arguments.command)
+        set_up_logging(arguments.log)
         return arguments.handler(arguments) or EXIT_OK
     except CogmentError as error:
         logging.getLogger("cogment_pipe").error("error: %s", error)
@@ -61,6 +61,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read our output has gone (`... | head`); nothing is left to say to them.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
+    except OSError as error:
+        # A path that is missing, in the way or forbidden; anything else of the system is a bug.
+        if error.filename is None:
+            raise
+        logging.getLogger("cogment_pipe").error("error: %s: %s", error.filename, error.strerror)
+        return EXIT_USER_ERROR
 
 
 def invalid_slice(error: ValueError) -> str | None:
@@ -70,29 +76,34 @@ def invalid_slice(error: ValueError) -> str | None:
     if not isinstance(error, ValidationError):
         return None
     from cogment_pipe.benchmark_config import GrokkingSlice
+    from cogment_pipe.config import ReportSlice
     from cogment_pipe.config_errors import one_line
     from cogment_pipe.evaluation_config import EvaluationSlice
     from cogment_pipe.stage_config import StageSlice
 
-    models = {model.__name__: model for model in (StageSlice, EvaluationSlice, GrokkingSlice)}
+    kinds = (StageSlice, EvaluationSlice, ReportSlice, GrokkingSlice)
+    models = {model.__name__: model for model in kinds}
     return one_line(error, models.get(error.title, StageSlice), "--slice: ")
 
 
-def set_up_logging(log: Path | None, command: str) -> None:
+def set_up_logging(log: Path | None) -> None:
     """Talk goes to stderr, and to `log` as well where one is given."""
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
-    if log is not None:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(log, mode="w", encoding="utf-8"))
     logger = logging.getLogger("cogment_pipe")
     logger.setLevel(logging.INFO)
     logger.propagate = False
     for old in list(logger.handlers):
         logger.removeHandler(old)
         old.close()
-    for handler in handlers:
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        logger.addHandler(handler)
+    # stderr first: a log that cannot be opened has to be said somewhere.
+    logger.addHandler(_plain(logging.StreamHandler(sys.stderr)))
+    if log is not None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        logger.addHandler(_plain(logging.FileHandler(log, mode="w", encoding="utf-8")))
+
+
+def _plain(handler: logging.Handler) -> logging.Handler:
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    return handler
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -109,8 +120,9 @@ def build_parser() -> argparse.ArgumentParser:
         add(subparsers)
     for add in (_add_data, _add_train, _add_evaluate, _add_report):
         add(subparsers)
-    for add in (_add_verify, _add_why, _add_restore, _add_inspect, _add_evidence, _add_benchmark):
+    for add in (_add_verify, _add_why, _add_restore, _add_benchmark):
         add(subparsers)
+    artifact_commands.add(subparsers, command, _add_config)
     return parser
 
 
@@ -118,8 +130,9 @@ def _add_slice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--slice", type=json_object, required=True, help="part of the config, JSON")
 
 
-def _add_stage(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--stage", type=int, choices=range(5), required=True, help="0 to 4")
+def _add_stage(parser: argparse.ArgumentParser, first: int = 0) -> None:
+    choices = range(first, 5)
+    parser.add_argument("--stage", type=int, choices=choices, required=True, help=f"{first} to 4")
 
 
 def _add_out(parser: argparse.ArgumentParser, what: str = "folder to write") -> None:
@@ -169,8 +182,8 @@ def _add_data(subparsers: Any) -> None:
         "Compare what one task learns from with what another one tests.",
         "data leaks --data results/data/stage0 results/data/stage1 --out results/data/leaks.json",
     )
-    for parser in (split, prepare):
-        _add_stage(parser)
+    _add_stage(split, first=commands.TEXT_STAGES[0])
+    _add_stage(prepare)
     for parser in (split, tokenizer, prepare):
         _add_slice(parser)
     tokenizer.add_argument("--corpus", type=Path, nargs="+", required=True, help="split folders")
@@ -201,8 +214,8 @@ def _add_train(subparsers: Any) -> None:
     parser.add_argument("--init", type=Path, help="checkpoint to start from; none: fresh weights")
     _add_out(parser)
     parser.add_argument("--snapshots", type=Path, required=True, help="folder of snapshots")
-    parser.add_argument("--snapshot-every", type=int, default=500, help="steps between two")
-    parser.add_argument("--log-every", type=int, default=20, help="steps between two lines")
+    parser.add_argument("--snapshot-every", type=_count, default=500, help="steps between two")
+    parser.add_argument("--log-every", type=_count, default=20, help="steps between two lines")
     _add_device(parser)
     parser.add_argument(
         "--on-environment-change",
@@ -276,17 +289,6 @@ def _add_restore(subparsers: Any) -> None:
     _add_config(parser)
 
 
-def _add_inspect(subparsers: Any) -> None:
-    parser = command(
-        subparsers,
-        "inspect",
-        commands.inspect,
-        "Print the model's parameters, operations per refinement step and bytes of state.",
-        "inspect --scale full",
-    )
-    _add_config(parser)
-
-
 def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--configfile", type=Path, help="as for snakemake")
     parser.add_argument("--scale", choices=["auto", "tiny", "small", "full"])
@@ -294,21 +296,11 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
 
 
-def _add_evidence(subparsers: Any) -> None:
-    parser = command(
-        subparsers,
-        "evidence",
-        commands.evidence,
-        "Write the figures that README quotes, from the artifacts of a finished run.",
-        "evidence docs/evidence/small-seed0.json --readme README.md",
-    )
-    parser.add_argument("file", type=Path, help="evidence file, JSON")
-    parser.add_argument("--results", type=Path, help="finished results to take figures from")
-    parser.add_argument("--benchmarks", type=Path, default=Path("benchmarks"))
-    parser.add_argument(
-        "--made-by", default="", help="command that made the results, for the record"
-    )
-    parser.add_argument("--readme", type=Path, help="put the file's table between its marks")
+def _count(text: str) -> int:
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return number
 
 
 def _add_benchmark(subparsers: Any) -> None:

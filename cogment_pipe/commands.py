@@ -12,21 +12,28 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cogment_pipe import command_checks as checks
 from cogment_pipe.errors import CogmentError
 
 if TYPE_CHECKING:
     from cogment_pipe.config import PipelineConfig
 
 TEXT_STAGES = (3, 4)
+DATA_NEEDS = ("seed", "scale", "stage", "corpora")
 ARC_GENERATORS = ("arc", "arc_like")
 ARC_CONTEXT = 1024  # demonstration cells of an item where its task names no other number
 
 
 def data_split(arguments: Namespace) -> None:
     """`data split`: JSONL per task and split, with the corpora's sources."""
+    from cogment_pipe.config import CORPUS_KEYS
     from cogment_pipe.corpora import absolute
     from cogment_pipe.data.corpus import split_corpus
 
+    checks.need_keys(
+        arguments.slice, [*DATA_NEEDS, *(f"stage.{key}" for key in sorted(CORPUS_KEYS))]
+    )
+    checks.is_folder(arguments.out)
     split_corpus(arguments.stage, absolute(arguments.slice, project_folder()), arguments.out)
 
 
@@ -34,14 +41,22 @@ def data_tokenizer(arguments: Namespace) -> None:
     """`data tokenizer`: the BPE, from training splits only."""
     from cogment_pipe.data.tokenizer import train_tokenizer
 
+    checks.need_keys(arguments.slice, ("seed", "vocab_size"))
     train_tokenizer(arguments.slice, arguments.corpus, arguments.out)
 
 
 def data_prepare(arguments: Namespace) -> None:
     """`data prepare`: the arrays of a stage."""
+    from cogment_pipe.config import DATA_KEYS
     from cogment_pipe.corpora import absolute
     from cogment_pipe.data.prepare import prepare_stage
 
+    needs = [*DATA_NEEDS, "vocab_size", *(f"stage.{key}" for key in sorted(DATA_KEYS))]
+    checks.need_keys(arguments.slice, needs)
+    checks.is_folder(arguments.out)
+    text = arguments.stage in TEXT_STAGES
+    if text and (arguments.corpus is None or arguments.tokenizer is None):
+        raise CogmentError(f"stage {arguments.stage} has text: give --corpus and --tokenizer")
     prepare_stage(
         arguments.stage,
         absolute(arguments.slice, project_folder()),
@@ -67,6 +82,14 @@ def data_check(arguments: Namespace) -> None:
 
 def train(arguments: Namespace) -> int:
     """`train`: one stage; 75 where a signal ended it after a snapshot."""
+    from cogment_pipe.stage_config import StageSlice
+
+    StageSlice.model_validate(arguments.slice)
+    found = checks.stages_of(arguments.data)
+    if arguments.stage not in found:
+        raise CogmentError(f"--data: none of stage {arguments.stage}, only of {sorted(found)}")
+    checks.is_folder(arguments.out)
+    checks.is_folder(arguments.snapshots, "--snapshots")
     from cogment_pipe.trainer import train_stage
 
     return train_stage(
@@ -86,6 +109,13 @@ def train(arguments: Namespace) -> int:
 
 def evaluate(arguments: Namespace) -> int:
     """`evaluate`: one checkpoint on the test sets that are given."""
+    from cogment_pipe.evaluation_config import EvaluationSlice
+
+    known = EvaluationSlice.model_validate(arguments.slice).homes
+    unknown = sorted(set(checks.stages_of(arguments.data)) - set(known))
+    if unknown:
+        raise CogmentError(f"--slice: says nothing of stages {unknown}, which --data has")
+    checks.is_folder(arguments.out)
     from cogment_pipe.evaluator import evaluate_stage
 
     return evaluate_stage(
@@ -100,6 +130,10 @@ def evaluate(arguments: Namespace) -> int:
 
 def report(arguments: Namespace) -> None:
     """`report`: the page."""
+    from cogment_pipe.config import ReportSlice
+
+    ReportSlice.model_validate(arguments.slice)
+    checks.is_folder(arguments.out)
     from cogment_pipe.report.page import build_report
 
     build_report(results=arguments.results, slice=arguments.slice, out=arguments.out)
@@ -110,6 +144,8 @@ def verify(arguments: Namespace) -> int:
     from cogment_pipe.staleness import verify_results
 
     places, problems = verify_results(arguments.results)
+    if not places:
+        raise CogmentError(f"{arguments.results}: no manifest in it; name a results folder")
     for problem in problems:
         print(problem)
     print(f"{len(places)} manifests, {len(problems)} problems")
@@ -191,17 +227,6 @@ def _overrides(arguments: Namespace, config: PipelineConfig) -> list[str]:
     return chosen + ([f"set={';'.join(arguments.set)}"] if arguments.set else [])
 
 
-def evidence(arguments: Namespace) -> None:
-    """`evidence`: figures of a finished run into a file, or a file's table into README."""
-    from cogment_pipe.report.evidence import write_evidence, write_table
-
-    if arguments.results is not None:
-        made_by = arguments.made_by
-        write_evidence(arguments.results, arguments.benchmarks, made_by, arguments.file)
-    if arguments.readme is not None:
-        write_table(arguments.file, arguments.readme)
-
-
 def benchmark_grokking_run(arguments: Namespace) -> None:
     """`benchmark grokking run`: one arm at one seed."""
     from cogment_pipe.benchmarks.grokking.run import run_arm
@@ -214,4 +239,5 @@ def benchmark_grokking_summarise(arguments: Namespace) -> None:
     from cogment_pipe.benchmarks.grokking.summary import write_summary
     from cogment_pipe.report.grokking import markdown
 
+    checks.need_keys(arguments.slice, ["references"])
     print(markdown(write_summary(arguments.runs, arguments.slice, arguments.out)))

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from cogment_pipe.atomic import canonical_json as canonical
+from cogment_pipe.atomic import sha256_text
 from cogment_pipe.benchmark_config import BenchmarksConfig, GrokkingSlice
 from cogment_pipe.config_errors import one_line, unknown_key
 from cogment_pipe.config_layers import assignments, merge, nested, normal, read_yaml
@@ -35,6 +36,8 @@ from cogment_pipe.stage_config import (
 STAGES = (0, 1, 2, 3, 4)
 SCALES = ("tiny", "small", "full")
 TEXT_STAGES = (3, 4)
+NOT_IN_REPORT = {"runtime", "report", "auto_unlock", "on_environment_change", "corpora"}
+NOT_IN_REPORT |= {"corpora_root", "init_from", "benchmarks"}
 Slice = TypeVar("Slice", StageSlice, EvaluationSlice)
 # What the data of a stage depends on; learning rates and the like must stay out of this.
 DATA_KEYS = {
@@ -54,7 +57,9 @@ class RuntimeConfig(Strict):
 
     snapshot_every: Count = Field(500, description="steps between two mid-stage snapshots")
     log_every: Count = Field(20, description="steps between two progress lines")
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="where training and evaluation run; auto: cuda where it is visible"
+    )
     memory_mb: Count = Field(4000, description="memory asked of a scheduler for a training job")
     minutes: Count = Field(1440, description="wall time asked of a scheduler for a training job")
     retries: int = Field(1, ge=0, description="how often one call runs a killed job again")
@@ -63,34 +68,63 @@ class RuntimeConfig(Strict):
 class ReportConfig(Strict):
     """What the report page shows; editing it makes the page again, nothing else."""
 
-    title: str = "Cogment: a run of the curriculum"
+    title: str = Field("Cogment: a run of the curriculum", description="heading of the page")
     examples: int = Field(4, ge=0, description="examples drawn for each task")
+
+
+class ReportSlice(Strict):
+    """All that the report page depends on, besides artifacts and code."""
+
+    scale: str = ""
+    seed: int = 0
+    report: ReportConfig = ReportConfig()
+    stages: list[Annotated[int, Field(ge=0, le=4)]] = list(STAGES)
+    slices: dict[int, str] = Field({}, description="sha256 of each stage's slice as it is now")
+    config_diff: dict[str, tuple[Any, Any]] = Field({}, description="key: shipped, this run's")
 
 
 class PipelineConfig(Strict):
     """Every number of a run, after all layers are merged and the scale is resolved."""
 
-    scale: Literal["tiny", "small", "full"]
-    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    scale: Literal["tiny", "small", "full"] = Field(
+        description="size of the run; auto in config.yaml: full with a CUDA device, else small"
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(description="root of every random draw")
     stop_after: int | None = Field(None, ge=0, le=4, description="last stage to train")
     init_from: str | None = Field(None, description="checkpoint that stage 0 starts from")
-    on_unmet: Literal["continue", "fail"] = "continue"
-    on_environment_change: Literal["stop", "continue", "restart"] = "stop"
-    auto_unlock: bool = True
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    on_unmet: Literal["continue", "fail"] = Field(
+        "continue", description="what a stage does that ends without having met its criteria"
+    )
+    on_environment_change: Literal["stop", "continue", "restart"] = Field(
+        "stop", description="snapshot of another torch build, device, dtype or thread count"
+    )
+    auto_unlock: bool = Field(
+        True, description="release Snakemake's lock where every possible holder is proved dead"
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="auto: bf16 on CUDA that has it, else fp32"
+    )
     threads: Count = Field(2, description="torch threads; part of what fixes the bits")
-    deterministic: bool = True
-    model: ModelConfig
-    optimizer: MultiOptimizerConfig
-    grokfast: GrokFastConfig
-    stages: dict[int, StageConfig]
-    corpora_root: str | None = None
-    corpora: dict[str, CorpusSource | None] = {}
-    evaluation: EvaluationConfig = EvaluationConfig()
-    benchmarks: BenchmarksConfig = BenchmarksConfig()
-    runtime: RuntimeConfig = RuntimeConfig()
-    report: ReportConfig = ReportConfig()
+    deterministic: bool = Field(True, description="deterministic kernels only")
+    model: ModelConfig = Field(description="sizes of the model")
+    optimizer: MultiOptimizerConfig = Field(description="rates and decays by component")
+    grokfast: GrokFastConfig = Field(description="gradient filter; `nominal` and `off` for short")
+    stages: dict[int, StageConfig] = Field(description="the curriculum, 0 to 4")
+    corpora_root: str | None = Field(
+        None, description="folder with one sub-folder per corpus, seen from the project"
+    )
+    corpora: dict[str, CorpusSource | None] = Field(
+        {}, description="corpora by name: a path or a source; wins over corpora_root"
+    )
+    evaluation: EvaluationConfig = Field(EvaluationConfig(), description="scoring of checkpoints")
+    benchmarks: BenchmarksConfig = Field(
+        BenchmarksConfig(), description="measurements beside the curriculum"
+    )
+    runtime: RuntimeConfig = Field(RuntimeConfig(), description="what may not change a result")
+    report: ReportConfig = Field(ReportConfig(), description="what the report page shows")
     _scale_was_auto: bool = PrivateAttr(False)
+    # The same scale as config.yaml has it, where another layer changes something.
+    _plain: PipelineConfig | None = PrivateAttr(None)
 
     @model_validator(mode="after")
     def _check(self) -> PipelineConfig:
@@ -160,7 +194,7 @@ def load_config(
     config.yaml) and goes below the scale overlay. `kept_scale` is what `auto` means where results
     exist already. Raises CogmentError, one line, for anything unknown or impossible.
     """
-    base = normal(read_yaml(project / "config.yaml"))
+    base = shipped = normal(read_yaml(project / "config.yaml"))
     above: list[dict[Any, Any]] = []
     local = (working or project) / "config.yaml"
     if local.is_file() and not local.samefile(project / "config.yaml"):
@@ -172,14 +206,19 @@ def load_config(
     for layer in [layer for layer in above if "scales" in layer]:
         base = merge(base, layer)
         above.remove(layer)
-    scales = base.pop("scales", {})
+    scales = base.get("scales", {})
+    base = {key: value for key, value in base.items() if key != "scales"}
     wanted = next((x["scale"] for x in reversed(above) if "scale" in x), base.get("scale", "auto"))
     scale = _scale(wanted, kept_scale, say)
+    plain = {key: value for key, value in shipped.items() if key != "scales"}
+    plain = merge(plain, (shipped.get("scales") or {}).get(scale) or {})
     merged = merge(base, scales.get(scale) or {})
     for layer in above:
         merged = merge(merged, layer)
     config = _validated({**merged, "scale": scale}, project)
     config._scale_was_auto = wanted == "auto"
+    if merged != plain:
+        config._plain = _validated({**plain, "scale": scale}, project)
     return config
 
 
@@ -259,8 +298,34 @@ def evaluation_slice(config: PipelineConfig) -> str:
 
 def report_slice(config: PipelineConfig) -> str:
     """What the report page depends on, besides the artifacts that it reads."""
+    stages = list(range(config.last_stage + 1))
     part = config.model_dump(mode="json", include={"seed", "scale", "report"})
-    return canonical({**part, "stages": list(range(config.last_stage + 1))})
+    slices = {k: sha256_text(stage_slice(config, k)) for k in stages}
+    found = ReportSlice(**part, stages=stages, slices=slices, config_diff=config_diff(config))
+    return canonical(found.model_dump(mode="json"))
+
+
+def config_diff(config: PipelineConfig) -> dict[str, tuple[Any, Any]]:
+    """Dotted key -> (value in config.yaml, value of this run), for all that may change a result.
+
+    Knobs of the run are left out, and so are paths: the manifests name every file that was read.
+    """
+    if config._plain is None:
+        return {}
+    before, after = (_flat(one.model_dump(mode="json")) for one in (config._plain, config))
+    return {
+        key: (before.get(key), after.get(key))
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key) and key.partition(".")[0] not in NOT_IN_REPORT
+    }
+
+
+def _flat(value: Any, path: str = "") -> dict[str, Any]:
+    """Leaves of nested mappings by dotted key."""
+    if not isinstance(value, dict) or not value:
+        return {path: value}
+    parts = [_flat(item, f"{path}.{key}".lstrip(".")) for key, item in value.items()]
+    return {key: leaf for part in parts for key, leaf in part.items()}
 
 
 def grokking_slice(config: PipelineConfig, suite: str, arm: str) -> str:

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from cogment_pipe.errors import CogmentError
 from cogment_pipe.stage_config import Strict
@@ -39,11 +39,13 @@ SUFFIXES = {".json", ".jsonl", ".parquet", ".csv", ".tsv", ".zip", ".npz", ".gz"
 class CorpusSource(Strict):
     """A folder or file of one's own, or a pinned download."""
 
-    path: str | None = None
-    download: str | None = None
-    revision: str | None = None
-    sha256: str | None = None
-    kind: Literal["grids", "qa"] | None = None
+    path: str | None = Field(None, description="folder or file, seen from the project")
+    download: str | None = Field(None, description="address of one file, in place of path")
+    revision: str | None = Field(None, description="version, for the manifest")
+    sha256: str | None = Field(None, description="what the download must hash to")
+    kind: Literal["grids", "qa"] | None = Field(
+        None, description="own data under a name of its own: npz or CSV grids, or JSONL questions"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> CorpusSource:

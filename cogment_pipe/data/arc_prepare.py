@@ -30,8 +30,14 @@ SPARE_DRAWS = 1.5
 class ArcParams(Params):
     """Which tasks, and how much of each is shown."""
 
-    sets: list[str] = Field(["arc1-training"], min_length=1)
-    test_sets: list[str] = Field(["arc1-evaluation"], min_length=1)
+    sets: list[str] = Field(
+        ["arc1-training"],
+        min_length=1,
+        description="sets that training and validation tasks come from",
+    )
+    test_sets: list[str] = Field(
+        ["arc1-evaluation"], min_length=1, description="sets that test tasks come from"
+    )
     side: int | None = Field(None, ge=3, le=30, description="canvas; None: from sequence_length")
     context_cells: int = Field(1024, ge=9, description="demonstration cells of an item, at most")
 

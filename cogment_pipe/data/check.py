@@ -13,7 +13,15 @@ from pathlib import Path
 import numpy as np
 
 from cogment_pipe.data.generators import GridSplit
-from cogment_pipe.data.loaders import arc, listops_tsv, maze_csv, own_grids, sudoku_csv
+from cogment_pipe.data.loaders import (
+    arc,
+    listops_tsv,
+    maze_csv,
+    own_grids,
+    sudoku_csv,
+    text_check,
+)
+from cogment_pipe.data.loaders.files import SUFFIXES
 from cogment_pipe.data.manifest import NAME, read_manifest, verify_outputs
 from cogment_pipe.data.storage import read_json
 from cogment_pipe.errors import CogmentError
@@ -27,9 +35,11 @@ def check_path(path: Path) -> str:
     if not path.exists():
         raise CogmentError(f"{path}: no such file or folder")
     kind = kind_of(path)
-    if kind not in CHECKS:
-        raise CogmentError(f"{path}: not data that is known; known are {', '.join(CHECKS)}")
-    return f"{path}: {CHECKS[kind](path)}"
+    told = CHECKS[kind](path) if kind in CHECKS else _text(path)
+    if not told:
+        known = ", ".join([*CHECKS, *text_check.LOADS])
+        raise CogmentError(f"{path}: not data that is known; known are {known}")
+    return f"{path}: {told}"
 
 
 def kind_of(path: Path) -> str:
@@ -131,6 +141,14 @@ def _arc(path: Path) -> str:
         told.append(f"{name or 'tasks'}: {len(records)} tasks, {tests} tests; {fits}")
     told += [f"{reason}: {n} dropped" for reason, n in sorted(found.dropped.items())]
     return "\n  ".join(told)
+
+
+def _text(path: Path) -> str:
+    """What the text loaders make of it; "" where it holds no file that they read."""
+    files = [path] if path.is_file() else path.rglob("*")
+    if not any(file.suffix in (*SUFFIXES, ".zip") for file in files):
+        return ""
+    return text_check.describe(path).replace("\n", "\n  ")
 
 
 def _prepared(path: Path) -> str:

@@ -6,13 +6,13 @@ the Markdown table that is made from it. README holds the table between two mark
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from cogment_pipe.atomic import sha256_file, write_bytes, write_json
 from cogment_pipe.errors import CogmentError
 from cogment_pipe.provenance import MANIFEST, verify_manifest
 from cogment_pipe.report import grokking
+from cogment_pipe.report.artifacts import read_json
 
 BEGIN, END = "<!-- evidence:{name} -->", "<!-- /evidence -->"
 LARGEST = 50_000  # bytes of an evidence file
@@ -141,14 +141,9 @@ def _thinned(points: list[list[float]]) -> list[list[float]]:
 
 
 def _read(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CogmentError(
-            f"{path}: cannot be read ({error.strerror}); run the pipeline"
-        ) from error
-    except ValueError as error:
-        raise CogmentError(f"{path}: damaged, not JSON ({error})") from error
+    if not path.is_file():
+        raise CogmentError(f"{path}: not found; run the pipeline")
+    return read_json(path)
 
 
 def _seconds(path: Path) -> float | None:

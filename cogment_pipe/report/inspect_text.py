@@ -44,7 +44,7 @@ def _folder(path: Path) -> Path:
     return path if path.is_dir() else path.parent
 
 
-def _block(title: str, rows: list[tuple[str, Any]]) -> str:
+def block(title: str, rows: list[tuple[str, Any]]) -> str:
     """A heading over aligned names and values."""
     shown = [(name, facts.plain(value)) for name, value in rows]
     width = max((len(name) for name, _ in shown), default=0)
@@ -72,19 +72,19 @@ def _stage(folder: Path, manifest: dict) -> str:
         blocks.append("summary.json is not here: how the stage ended is not known")
     else:
         ended = [("ended", summary.get("verdict")), ("reason", summary.get("reason"))]
-        blocks.append(_block("Training", [*ended, *facts.stage_facts(record)[:-1]]))
+        blocks.append(block("Training", [*ended, *facts.stage_facts(record)[:-1]]))
         parameters = summary.get("parameters") or {}
-        blocks.append(_block("Parameters", [(n, facts.count(parameters[n])) for n in parameters]))
-    blocks.append(_block("Model", sorted((content.get("model") or {}).items())))
+        blocks.append(block("Parameters", [(n, facts.count(parameters[n])) for n in parameters]))
+    blocks.append(block("Model", sorted((content.get("model") or {}).items())))
     origin = [(name, content.get(name)) for name in ("scale", "seed")]
     origin += [(name, manifest.get(name)) for name in ("device", "precision", "threads")]
     origin.append(("bit-identical", manifest.get("bit_identical")))
     origin += sorted((manifest.get("versions") or {}).items())
-    blocks.append(_block("Made with", origin))
+    blocks.append(block("Made with", origin))
     lineage = [("source code", manifest.get("source"))]
     lineage.append(("parent", manifest.get("parent") or "none: fresh weights"))
     lineage += [(f"input {n}", d) for n, d in sorted((manifest.get("inputs") or {}).items())]
-    blocks.append(_block("Lineage (sha256)", lineage))
+    blocks.append(block("Lineage (sha256)", lineage))
     blocks.append(_outputs(folder, manifest))
     return "\n\n".join(blocks) + "\n"
 
@@ -119,7 +119,7 @@ def _data(folder: Path, manifest: dict) -> str:
     else:
         blocks.append("Sources\n  none: everything was generated")
     leaks = manifest.get("leaks") or {}
-    blocks.append(_block("Leaks from test into training", sorted(leaks.items())))
+    blocks.append(block("Leaks from test into training", sorted(leaks.items())))
     blocks.append(_outputs(folder, manifest))
     return "\n\n".join(blocks) + "\n"
 
@@ -130,7 +130,7 @@ def _outputs(folder: Path, manifest: dict) -> str:
         (name, f"{digest}{'' if (folder / name).exists() else '  (not here)'}")
         for name, digest in sorted((manifest.get("outputs") or {}).items())
     ]
-    return _block("Files (sha256 as recorded)", rows)
+    return block("Files (sha256 as recorded)", rows)
 
 
 def _results(folder: Path) -> str:

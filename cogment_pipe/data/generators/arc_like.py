@@ -22,10 +22,12 @@ class ArcLikeParams(Params):
     """Canvas, demonstrations and families of rules."""
 
     side: int | None = Field(None, ge=6, le=30, description="canvas; None: from sequence_length")
-    context_cells: int = Field(1024, ge=9)
-    demonstrations_min: int = Field(3, ge=1, le=10)
-    demonstrations_max: int = Field(4, ge=1, le=10)
-    families: list[str] = Field(list(FAMILIES), min_length=1)
+    context_cells: int = Field(1024, ge=9, description="demonstration cells of an item, at most")
+    demonstrations_min: int = Field(3, ge=1, le=10, description="fewest demonstrations")
+    demonstrations_max: int = Field(4, ge=1, le=10, description="most demonstrations")
+    families: list[str] = Field(
+        list(FAMILIES), min_length=1, description="families of rules that tasks are drawn from"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> ArcLikeParams:

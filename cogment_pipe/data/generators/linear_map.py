@@ -29,8 +29,8 @@ class LinearMapParams(Params):
     """Modulus, length of x and how many entries of a row of A are not 0."""
 
     modulus: int = Field(0, ge=0, le=10, description="0: over the integers")
-    digits: int = Field(6, ge=1, le=32)
-    nonzero: int = Field(2, ge=1, le=32)
+    digits: int = Field(6, ge=1, le=32, description="entries of x")
+    nonzero: int = Field(2, ge=1, le=32, description="entries of a row of A that are not 0")
 
     @model_validator(mode="after")
     def _check(self) -> LinearMapParams:

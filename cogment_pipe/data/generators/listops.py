@@ -31,13 +31,17 @@ class ListOpsParams(Params):
     """Bounds of an expression; lengths count operators, digits and closing brackets."""
 
     depth_max: int = Field(4, ge=1, le=20, description="operators nested in one another")
-    args_min: int = Field(2, ge=1)
-    args_max: int = Field(10, ge=2)
-    length_min: int = Field(20, ge=3)
-    length_max: int = Field(60, ge=4, le=4096)
+    args_min: int = Field(2, ge=1, description="fewest arguments of an operator")
+    args_max: int = Field(10, ge=2, description="most arguments")
+    length_min: int = Field(20, ge=3, description="fewest symbols of an expression")
+    length_max: int = Field(60, ge=4, le=4096, description="most symbols")
     operator_rate: float = Field(0.25, gt=0.0, le=0.6, description="LRA: VALUE_P = .25")
-    operators: list[str] = Field(["MIN", "MAX", "MED", "SM"], min_length=1)
-    max_class_share: float = Field(0.15, ge=0.1, le=1.0)
+    operators: list[str] = Field(
+        ["MIN", "MAX", "MED", "SM"], min_length=1, description="operators in use"
+    )
+    max_class_share: float = Field(
+        0.15, ge=0.1, le=1.0, description="largest share of items with the same answer"
+    )
     trace: bool = Field(False, description="training rows: a running value under every symbol")
 
     @model_validator(mode="after")

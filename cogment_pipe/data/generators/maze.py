@@ -35,9 +35,15 @@ STEPS = ((-1, 0), (0, -1), (0, 1), (1, 0))  # order of the tie-break between equ
 class MazeParams(Params):
     """Size and kind of mazes; `braid` is the share of closed walls that are opened again."""
 
-    side: int = Field(9, ge=5, le=63)
-    topologies: list[Topology] = Field(["dfs", "prim", "kruskal", "wilson"], min_length=1)
-    braid: float = Field(0.0, ge=0.0, le=1.0)
+    side: int = Field(9, ge=5, le=63, description="rows of the grid, walls included")
+    topologies: list[Topology] = Field(
+        ["dfs", "prim", "kruskal", "wilson"],
+        min_length=1,
+        description="how mazes are made; an item takes one",
+    )
+    braid: float = Field(
+        0.0, ge=0.0, le=1.0, description="share of closed walls that are opened again"
+    )
     min_path: int = Field(2, ge=1, description="fewest moves from start to goal")
     wall_rate: float = Field(0.3, ge=0.0, le=0.7, description="open fields only")
 
@@ -53,9 +59,11 @@ class MazeParams(Params):
 class ToyMazeParams(MazeParams):
     """Small open fields for stage 0."""
 
-    side: int = Field(6, ge=4, le=63)
-    topologies: list[Topology] = Field(["open"], min_length=1)
-    min_path: int = Field(3, ge=1)
+    side: int = Field(6, ge=4, le=63, description="rows of the grid, walls included")
+    topologies: list[Topology] = Field(
+        ["open"], min_length=1, description="how mazes are made; an item takes one"
+    )
+    min_path: int = Field(3, ge=1, description="fewest moves from start to goal")
 
 
 def generate(params: MazeParams, counts: dict[str, int], draws: Draws) -> dict[str, GridSplit]:

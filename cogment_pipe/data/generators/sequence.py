@@ -30,8 +30,12 @@ class SequenceParams(Params):
     """Terms shown and asked for, and the rules that are mixed."""
 
     shown: int = Field(8, ge=8, le=32, description="8 show a period of 4 twice")
-    asked: int = Field(4, ge=1, le=32)
-    rules: list[Rule] = Field(["arithmetic", "repeat", "alternate"], min_length=1)
+    asked: int = Field(4, ge=1, le=32, description="terms that are to be predicted")
+    rules: list[Rule] = Field(
+        ["arithmetic", "repeat", "alternate"],
+        min_length=1,
+        description="rules that are mixed in equal parts",
+    )
 
 
 def generate(params: SequenceParams, counts: dict[str, int], draws: Draws) -> dict[str, GridSplit]:

@@ -39,9 +39,9 @@ DEFAULT_GIVENS = {4: (5, 8), 6: (10, 16), 9: (26, 36)}
 class SudokuParams(Params):
     """Size, range of givens and what the splits must not share."""
 
-    side: Literal[4, 6, 9] = 4
-    givens_min: int | None = Field(None, ge=1)
-    givens_max: int | None = Field(None, ge=1)
+    side: Literal[4, 6, 9] = Field(4, description="rows of the board")
+    givens_min: int | None = Field(None, ge=1, description="fewest givens; null: by the side")
+    givens_max: int | None = Field(None, ge=1, description="most givens; null: by the side")
     split: Split = Field("class", description="what two splits never share")
 
     @model_validator(mode="after")

@@ -26,9 +26,14 @@ class OwnGridParams(Params):
     """Where the grids are and how rows of N values become H x W."""
 
     path: str | None = Field(None, description="relative to the project; or by corpora")
-    height: int | None = Field(None, ge=1, le=64)
-    width: int | None = Field(None, ge=1)
-    offset: int = Field(0, ge=0, le=63)
+    height: int | None = Field(
+        None,
+        ge=1,
+        le=64,
+        description="rows of a grid; null: as the array says, one where it is flat",
+    )
+    width: int | None = Field(None, ge=1, description="columns; null: what is left")
+    offset: int = Field(0, ge=0, le=63, description="number that is added to every value")
 
 
 def load(
