@@ -217,6 +217,7 @@ def _add_train(subparsers: Any) -> None:
     parser.add_argument("--snapshot-every", type=_count, default=500, help="steps between two")
     parser.add_argument("--log-every", type=_count, default=20, help="steps between two lines")
     _add_device(parser)
+    parser.add_argument("--events", type=_folder, help="folder for TensorBoard, or off")
     parser.add_argument(
         "--on-environment-change",
         choices=["stop", "continue", "restart"],
@@ -301,6 +302,10 @@ def _count(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
     return number
+
+
+def _folder(text: str) -> Path | None:
+    return None if text == "off" else Path(text)
 
 
 def _add_benchmark(subparsers: Any) -> None:

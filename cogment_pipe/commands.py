@@ -104,6 +104,7 @@ def train(arguments: Namespace) -> int:
         device=arguments.device,
         log_every=arguments.log_every,
         on_environment_change=arguments.on_environment_change,
+        events=arguments.events,
     )
 
 

@@ -60,6 +60,7 @@ class RuntimeConfig(Strict):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="where training and evaluation run; auto: cuda where it is visible"
     )
+    tensorboard: bool = Field(False, description="TensorBoard events under logs/tensorboard/")
     memory_mb: Count = Field(4000, description="memory asked of a scheduler for a training job")
     minutes: Count = Field(1440, description="wall time asked of a scheduler for a training job")
     retries: int = Field(1, ge=0, description="how often one call runs a killed job again")

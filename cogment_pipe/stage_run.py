@@ -37,6 +37,7 @@ class StageRun:
     precision: str
     on_environment_change: str
     around_step: Callable[[int], AbstractContextManager] = nullcontext
+    events: Path | None = None
 
 
 def pick_device(name: str) -> torch.device:

@@ -11,6 +11,7 @@ import json
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 from cogment_pipe import checkpoint
@@ -24,6 +25,7 @@ from cogment_pipe.determinism import (
     set_determinism,
 )
 from cogment_pipe.errors import CogmentError
+from cogment_pipe.events import EventLog
 from cogment_pipe.metrics import MetricLog, ProgressLine
 from cogment_pipe.model.model import Cogment
 from cogment_pipe.publish import publish
@@ -57,10 +59,12 @@ def train_stage(
     log_every: int = 20,
     on_environment_change: str = "stop",
     around_step: Callable[[int], AbstractContextManager] = nullcontext,
+    events: Path | None = None,
 ) -> int:
     """Train one stage, or go on with it, or re-emit it; returns the exit code (0, or 75 stopped).
 
     `around_step(n)` is entered while step n (from 0) is computed: for timing training alone.
+    `events`: folder for TensorBoard's files, outside of results; None writes none.
     Raises CogmentError where inputs are missing, damaged or do not fit each other.
     """
     content = json.loads(slice) if isinstance(slice, str) else slice
@@ -83,6 +87,7 @@ def train_stage(
         pick_precision(parsed.precision, target),
         on_environment_change,
         around_step,
+        events,
     )
     inputs = input_hashes(run)
     fingerprint = {"slice": sha256_text(text), "source": source, "inputs": inputs}
@@ -115,7 +120,15 @@ def _train(run: StageRun, store: SnapshotStore, stop: StopFlag, inputs: dict, wh
         metrics.truncate(snapshot.meta["metrics_bytes"])
     else:
         metrics.truncate(0)
-    verdict = _loop(run, trainer, store, metrics, stop)
+    sinks = Sinks(
+        metrics,
+        ProgressLine(run.stage, trainer.stage.max_steps, trainer.step_count),
+        EventLog(run.events, trainer.step_count),
+    )
+    try:
+        verdict = _loop(run, trainer, store, sinks, stop)
+    finally:
+        sinks.events.close()
     if verdict is None:
         return EXIT_RETRY
     tensors, meta = run_state(trainer, metrics)
@@ -129,15 +142,31 @@ def _train(run: StageRun, store: SnapshotStore, stop: StopFlag, inputs: dict, wh
     return 0
 
 
+@dataclass
+class Sinks:
+    """Where the numbers of a run go while it runs."""
+
+    metrics: MetricLog
+    progress: ProgressLine
+    events: EventLog
+
+    def training(self, records: list[dict]) -> None:
+        """Take the records of some steps."""
+        self.metrics.append(records)
+        self.progress.training(records)
+        self.events.write(records)
+
+    def validation(self, record: dict) -> None:
+        """Take the record of a look at held-out items."""
+        self.metrics.append([record])
+        self.progress.validation(record)
+        self.events.write([record])
+
+
 def _loop(
-    run: StageRun,
-    trainer: StageTrainer,
-    store: SnapshotStore,
-    metrics: MetricLog,
-    stop: StopFlag,
+    run: StageRun, trainer: StageTrainer, store: SnapshotStore, sinks: Sinks, stop: StopFlag
 ) -> tuple[str, str] | None:
     """Steps until the stage is over (its verdict) or somebody asks to stop (None)."""
-    progress = ProgressLine(run.stage, trainer.stage.max_steps, trainer.step_count)
     pending: list[dict] = []
     while True:
         verdict = trainer.verdict()
@@ -149,31 +178,27 @@ def _loop(
         step = trainer.step_count
         stopping = stop.requested  # read once: a stop that comes later waits for the next step
         if step % run.log_every == 0 or trainer.due() or stopping:
-            pending = _flush(pending, trainer, metrics, progress)
+            pending = _flush(pending, trainer, sinks)
         if trainer.due():
             record = trainer.validate()
-            metrics.append([record])
-            progress.validation(record)
+            sinks.validation(record)
             if record["best"]:
                 tensors, meta = best_state(trainer)
                 store.save_best(step, float(record["accuracy"]), tensors, meta)
         if stopping or step % run.snapshot_every == 0:
-            pending = _flush(pending, trainer, metrics, progress)
-            store.save(step, *run_state(trainer, metrics))
+            pending = _flush(pending, trainer, sinks)
+            store.save(step, *run_state(trainer, sinks.metrics))
         if stopping:
             log.warning("stopped on request: snapshot at step %d; run it again to go on", step)
             return None
 
 
-def _flush(
-    pending: list[dict], trainer: StageTrainer, metrics: MetricLog, progress: ProgressLine
-) -> list[dict]:
+def _flush(pending: list[dict], trainer: StageTrainer, sinks: Sinks) -> list[dict]:
     """Read the metrics of the last steps from the device and write them."""
     if pending:
         records = [read_scalars(record) for record in pending]
         trainer.note_training(records)
-        metrics.append(records)
-        progress.training(records)
+        sinks.training(records)
     return []
 
 

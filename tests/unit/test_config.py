@@ -339,6 +339,7 @@ CHANGES = [
     ("runtime.snapshot_every=7", set()),
     ("runtime.log_every=7", set()),
     ("runtime.device=cpu", set()),
+    ("runtime.tensorboard=true", set()),
     ("on_environment_change=restart", set()),
     ("auto_unlock=false", set()),
     ("optimizer.clip_norm=2", {f"stage{k}" for k in range(5)}),

@@ -123,6 +123,12 @@ def first_weights(wildcards):
     return os.path.relpath(PROJECT / CONFIG.init_from)
 
 
+def events_folder(wildcards):
+    """Where TensorBoard's files of a stage go, or `off`."""
+    wanted = CONFIG.runtime.tensorboard
+    return f"logs/tensorboard/stage{wildcards.k}" if wanted else "off"
+
+
 def init_option(wildcards, input):
     """`--init FILE`, or nothing for fresh weights."""
     return ["--init", str(input.init)] if input.init else []

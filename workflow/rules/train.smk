@@ -35,6 +35,7 @@ rule train_stage:
         log_every=CONFIG.runtime.log_every,
         device=CONFIG.runtime.device,
         on_change=CONFIG.on_environment_change,
+        events=events_folder,
     params:
         slice=stage_slice,
         data=training_folders,
@@ -47,4 +48,5 @@ rule train_stage:
         " --source {params.source} --data {params.data} {params.init} --out {output.folder}"
         " --snapshots results/.snapshots/stage{wildcards.k}"
         " --snapshot-every {resources.snapshot_every} --log-every {resources.log_every}"
-        " --device {resources.device} --on-environment-change {resources.on_change} --log {log}"
+        " --device {resources.device} --on-environment-change {resources.on_change}"
+        " --events {resources.events} --log {log}"
