@@ -14,11 +14,17 @@ from cogment_pipe.data.text_layout import TextExample
 
 @dataclass
 class Encoded:
-    """One item as ids: earlier segments, then prompt (with <sep>) and answer (with <eos>)."""
+    """One item as ids: earlier segments, then prompt (with <sep>) and answer (with <eos>).
+
+    The last `asked` ids of the prompt are the question. `hints` are (place in the prompt, id that
+    is to be predicted there).
+    """
 
     prompt: list[int]
     answer: list[int]
     segments: list[list[int]] = field(default_factory=list)
+    asked: int = 0
+    hints: list[tuple[int, int]] = field(default_factory=list)
 
 
 class RaggedWriter:
@@ -28,6 +34,8 @@ class RaggedWriter:
         self.tokens: list[int] = []
         self.offsets = [0]
         self.prompt: list[int] = []
+        self.hints: list[tuple[int, int]] = []
+        self.hint_rows = [0]
         self.segments: list[int] = []
         self.segment_offsets = [0]
         self.segment_rows = [0]
@@ -46,6 +54,8 @@ class RaggedWriter:
         self.tokens += item.prompt + item.answer
         self.offsets.append(len(self.tokens))
         self.prompt.append(len(item.prompt))
+        self.hints += item.hints
+        self.hint_rows.append(len(self.hints))
         for segment in item.segments:
             self.segments += segment
             self.segment_offsets.append(len(self.segments))
@@ -81,6 +91,8 @@ class RaggedWriter:
             "tokens": np.array(self.tokens, dtype=ids),
             "offsets": np.array(self.offsets, dtype=np.int64),
             "prompt": np.array(self.prompt, dtype=np.int32),
+            "hints": np.array(self.hints, dtype=np.int32).reshape(-1, 2),
+            "hint_rows": np.array(self.hint_rows, dtype=np.int64),
             "segments": np.array(self.segments, dtype=ids),
             "segment_offsets": np.array(self.segment_offsets, dtype=np.int64),
             "segment_rows": np.array(self.segment_rows, dtype=np.int64),

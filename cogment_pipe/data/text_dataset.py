@@ -1,7 +1,8 @@
 """Text tasks on disk: tokens as ragged memory-mapped arrays, and batches assembled from them.
 
 Per task and split: `tokens` (prompt, <sep>, answer, <eos> of all items, one after the other),
-`offsets`, `prompt`, earlier `segments` with `segment_offsets` and `segment_rows`, `difficulty`,
+`offsets`, `prompt`, `hints` (further targets inside prompts), earlier `segments` with
+`segment_offsets` and `segment_rows`, `difficulty`,
 and items.{task}.{split}.jsonl with what the metric needs.
 """
 
@@ -17,7 +18,16 @@ from cogment_pipe.data.storage import read_array
 from cogment_pipe.errors import CogmentError
 
 ROUND = 8  # widths are rounded up to a multiple of this, so that few shapes occur
-ARRAYS = ("tokens", "offsets", "prompt", "segments", "segment_offsets", "segment_rows")
+ARRAYS = (
+    "tokens",
+    "offsets",
+    "prompt",
+    "hints",
+    "hint_rows",
+    "segments",
+    "segment_offsets",
+    "segment_rows",
+)
 
 
 class TextTask:
@@ -70,6 +80,9 @@ class TextTask:
         place = np.arange(tokens.shape[1] - 1)[None, :]
         predicts = (place >= prompt[:, None] - 1) & (place < length[:, None] - 1)  # (B, L - 1)
         targets[:, :-1][predicts] = tokens[:, 1:][predicts]
+        for row, item in enumerate(rows if answers else ()):
+            hints = self._hints[self._hint_rows[item] : self._hint_rows[item + 1]]
+            targets[row, hints[:, 0]] = hints[:, 1]
         return TextBatch(
             task=self.name,
             task_id=self.task_id,

@@ -23,6 +23,8 @@ class TextExample:
     """One item: `question` is asked last, `context` precedes it, `answer` is what training writes.
 
     `paragraphs` splits the context into (text, needed for the answer) where the layout knows it.
+    `probes` are further (question, answer) of the same context, which generated training items
+    have: one document then teaches several lookups.
     """
 
     question: str
@@ -31,6 +33,7 @@ class TextExample:
     paragraphs: list[tuple[str, bool]] = field(default_factory=list)
     gold: dict = field(default_factory=dict)
     difficulty: float = 0.0
+    probes: list[tuple[str, str]] = field(default_factory=list)
 
 
 def gsm8k(record: dict) -> TextExample:
@@ -62,6 +65,7 @@ def hotpotqa(record: dict) -> TextExample:
         paragraphs,
         gold,
         float(len(record["supporting_facts"])),
+        _probes(record),
     )
 
 
@@ -78,8 +82,17 @@ def longbench(record: dict) -> TextExample:
     }
     words = float(len(record["context"].split()))
     return TextExample(
-        question, record["answers"][0], record["context"], gold=gold, difficulty=words
+        question,
+        record["answers"][0],
+        record["context"],
+        gold=gold,
+        difficulty=words,
+        probes=_probes(record),
     )
+
+
+def _probes(record: dict) -> list[tuple[str, str]]:
+    return [(question, answer) for question, answer in record.get("probes", ())]
 
 
 def scrolls(record: dict) -> TextExample:

@@ -102,7 +102,7 @@ def encode(examples: list[TextExample], limits: Limits, coder: Tokenizer) -> lis
     answers = coder.encode_many([" " + e.answer for e in examples])
     done = []
     for example, question, answer in zip(examples, questions, answers, strict=True):
-        item = Encoded([*question, SEP], [*answer, EOS])
+        item = Encoded([*question, SEP], [*answer, EOS], asked=len(question) + 1)
         if example.context and limits.segment and limits.by_paragraph:
             for part in coder.encode_many([" " + p for p in example.context.split("\n\n")]):
                 item.segments += _cut(part, limits.segment)
@@ -192,7 +192,26 @@ def _without_distractors(
     if total > limits.sequence:
         return None
     context = [i for part, kept in zip(parts, keep, strict=True) if kept for i in part]
-    return Encoded(context + question, item.answer)
+    return Encoded(context + question, item.answer, asked=len(question))
+
+
+def add_probes(item: Encoded, example: TextExample, limits: Limits, coder: Tokenizer) -> None:
+    """Put further questions before the item's own, each with the first id of its answer as a
+    target at its <sep>; as many as there is room for."""
+    if not example.probes:
+        return
+    room = (limits.segment if item.segments else limits.sequence) - len(item.prompt)
+    room -= 0 if item.segments else len(item.answer)
+    start = len(item.prompt) - item.asked
+    asked: list[int] = []
+    questions = coder.encode_many([" " + question for question, _ in example.probes])
+    answers = coder.encode_many([" " + answer for _, answer in example.probes])
+    for question, answer in zip(questions, answers, strict=True):
+        if len(asked) + len(question) + 1 > room:
+            break
+        item.hints += [(start + len(asked) + i, answer[0]) for i in range(len(question) + 1)]
+        asked += [*question, SEP]
+    item.prompt[start:start] = asked
 
 
 def _blocks(rows: Iterable[dict]) -> Iterator[list[dict]]:
@@ -228,6 +247,7 @@ def _prepare_split(
             else:
                 shortened.update(did)
                 place[number] = len(writer.gold)
+                add_probes(fitted, example, limits, coder)
                 writer.add(fitted, example)
             number += 1
     variants = [0] * (len(writer.gold) + 1)
@@ -240,6 +260,7 @@ def _prepare_split(
             ):
                 fitted, _ = fit(item, example, limits, coder, train)
                 if fitted is not None:
+                    add_probes(fitted, example, limits, coder)
                     writer.add_variant(fitted)
                     variants[place[row["item"]] + 1] += 1
     writer.write(out, name, split, np.cumsum(variants), vocab_size)

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from cogment_pipe.model.blocks import RMSNorm, SwiGLU, linear
 from cogment_pipe.stage_config import MemoryWrites
 
+KEY_TAPS = 4  # positions that a key is made of
+
 
 @dataclass
 class MemoryState:
@@ -72,6 +74,9 @@ class GatedLTM(nn.Module):
         self.query = linear(d_model, d_model)
         self.key = linear(d_model, d_model)
         self.value = linear(d_model, d_model)
+        # a key mixes its own position with the ones before: what is written at a word is then found
+        # by the word that it was said of
+        self.key_taps = nn.Parameter(torch.randn(KEY_TAPS, d_model) * 0.5)
         self.out = linear(d_model, d_model)
         self.read_norm = RMSNorm(d_model)
         self.read_ffn = SwiGLU(d_model, read_hidden)
@@ -88,6 +93,13 @@ class GatedLTM(nn.Module):
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.float().unflatten(-1, (self.n_heads, self.head_dim)).transpose(1, 2)
+
+    def _with_left(self, hidden: Tensor) -> Tensor:
+        """Short causal convolution over positions, as gated delta networks have: (B, L, D)."""
+        taps = self.key_taps.to(hidden.dtype)
+        padded, length = F.pad(hidden, (0, 0, KEY_TAPS - 1, 0)), hidden.shape[1]
+        shifted = (padded[:, i : i + length] for i in range(KEY_TAPS))
+        return sum(tap * part for tap, part in zip(taps, shifted, strict=True))
 
     def read(self, state: MemoryState, hidden: Tensor) -> Tensor:
         """What the memory answers to `hidden` (B, L, D): (B, L, D)."""
@@ -106,7 +118,7 @@ class GatedLTM(nn.Module):
         strength; surprise is the memory's own error |v - M k| / |v| before the write, so it needs
         no label and is the same in training and in use.
         """
-        k = F.normalize(self._heads(self.key(hidden)), dim=-1)
+        k = F.normalize(self._heads(self.key(self._with_left(hidden))), dim=-1)
         v = F.normalize(self._heads(self.value(hidden)), dim=-1)
         with torch.autocast(hidden.device.type, enabled=False):
             error = (v - k @ state.matrix).norm(dim=-1)  # (B, h, L); |v| = 1

@@ -196,7 +196,9 @@ class Cogment(nn.Module):
             for _ in range(segment_steps):
                 carry = self.step(encoded, carry)
             if writes.alpha > 0:
-                state, stats = self.memory.write(state, carry.y, tokens != 0, writes)
+                # with the input: a word is then written and asked for in the same terms
+                hidden = carry.y + encoded.inject
+                state, stats = self.memory.write(state, hidden, tokens != 0, writes)
             if writes.truncate and (number + 1) % writes.truncate == 0:
                 state = state.detach()
         return state, stats

@@ -30,6 +30,10 @@ class Params(Strict):
     )
     filler_sentences: int = Field(1, ge=0, le=64, description="filler sentences per segment")
     fact_segments: int = Field(0, ge=0, description="segments with facts; 0: all of them")
+    fewest: int = Field(0, ge=0, description="training rows: from so many segments; 0: `segments`")
+    probes: int = Field(
+        0, ge=0, le=24, description="training rows: further questions on the same document"
+    )
 
     @model_validator(mode="after")
     def _enough_keys(self) -> Params:
@@ -48,7 +52,11 @@ def items(params: Params, split: str, *, seed: int, stage: int, purpose: str) ->
     step = 0
     while True:
         rng = stream(seed, stage, step, 0, f"{purpose}/{split}")
-        record = _record(rng, params, step)
+        here = params
+        if split == "train" and params.fewest:
+            number = int(rng.integers(params.fewest, params.segments + 1))
+            here = params.model_copy(update={"segments": number})
+        record = _record(rng, here, step, params.probes if split == "train" else 0)
         step += 1
         variants = {}
         if split == "train":
@@ -70,7 +78,7 @@ def filler(rng: np.random.Generator, mode: str) -> str:
     return f"The {subject} was {state} {one(rng, lexicon.TIMES)}."
 
 
-def _record(rng: np.random.Generator, params: Params, step: int) -> dict:
+def _record(rng: np.random.Generator, params: Params, step: int, probes: int) -> dict:
     holding = params.fact_segments or params.segments
     where = sorted(choose(rng, range(params.segments), holding))
     keys = choose(rng, lexicon.KEYS, params.facts * holding)
@@ -92,7 +100,15 @@ def _record(rng: np.random.Generator, params: Params, step: int) -> dict:
                 sentences.insert(place, filler(rng, params.filler))
         paragraphs.append(" ".join(sentences))
     asked = step % len(keys)
-    return longbench("recall", f"What is {keys[asked]}?", "\n\n".join(paragraphs), values[asked])
+    record = longbench("recall", question(keys[asked]), "\n\n".join(paragraphs), values[asked])
+    others = [i for i in range(len(keys)) if i != asked]
+    further = [[question(keys[i]), values[i]] for i in choose(rng, others, probes)]
+    return {**record, "probes": further} if further else record
+
+
+def question(name: str) -> str:
+    """What is asked of one key."""
+    return f"What is {name}?"
 
 
 def longbench(dataset: str, question: str, context: str, answer: str) -> dict:
@@ -114,7 +130,8 @@ def shuffle_distractors(rng: np.random.Generator, record: dict) -> dict:
     """The same paragraphs in another order; the answer stays."""
     paragraphs = record["context"].split("\n\n")
     context = "\n\n".join(choose(rng, paragraphs, len(paragraphs)))
-    return longbench(record["dataset"], record["input"], context, record["answers"][0])
+    other = longbench(record["dataset"], record["input"], context, record["answers"][0])
+    return {**record, **other}
 
 
 GENERATOR = TextGenerator("longbench", "recall", Params, items, segmentation="paragraphs")

@@ -27,11 +27,13 @@ RELATIONS = (
 )
 # what is asked of a person: (statement, question, values)
 ATTRIBUTES = {
-    "city": ("{p} lives in {v}.", "Where does the {r} of {w} live?", lexicon.CITIES),
-    "job": ("{p} works as a {v}.", "What is the job of the {r} of {w}?", lexicon.JOBS),
-    "pet": ("{p} has a {v}.", "What pet does the {r} of {w} have?", lexicon.PETS),
+    "city": ("{p} lives in {v}.", "Where does {p} live?", lexicon.CITIES),
+    "job": ("{p} works as a {v}.", "What is the job of {p}?", lexicon.JOBS),
+    "pet": ("{p} has a {v}.", "What pet does {p} have?", lexicon.PETS),
 }
+BEHIND = "the {r} of {w}"  # takes the person's place in a question of two hops
 AGE = ("{p} is {v} years old.", "Who is the oldest of {names}?")
+WHO = "Who is {b}?"
 CUE = {"city": "in", "job": "a", "pet": "a"}
 
 
@@ -46,6 +48,9 @@ class Params(Strict):
     extra_sentences: int = Field(
         0, ge=0, le=2, description="further sentences per person, on what is not asked"
     )
+    probes: int = Field(
+        0, ge=0, le=24, description="training rows: further questions, of one hop or two"
+    )
 
     @model_validator(mode="after")
     def _known(self) -> Params:
@@ -59,6 +64,8 @@ def items(params: Params, split: str, *, seed: int, stage: int, purpose: str) ->
 
     The place of the answer among the candidates goes round, so that no place is a good guess.
     """
+    if split != "train":
+        params = params.model_copy(update={"probes": 0})
     step, made = 0, [0, 0]
     while True:
         rng = stream(seed, stage, step, 0, f"{purpose}/{split}")
@@ -126,11 +133,20 @@ def _bridge(rng: np.random.Generator, params: Params, rank: int) -> dict:
     asked = one(rng, params.attributes)
     names, values, persons = _persons(rng, params, asked)
     works, relations, about = _works(rng, names)
-    question = ATTRIBUTES[asked][1].format(r=RELATIONS[relations[0]][1], w=works[0])
+    wording = ATTRIBUTES[asked][1]
+    behind = [
+        BEHIND.format(r=RELATIONS[relation][1], w=work)
+        for work, relation in zip(works, relations, strict=True)
+    ]
+    question = wording.format(p=behind[0])
     fact = next(i for i, text in enumerate(persons[0][1]) if _tells(text, values[names[0]]))
     support = [[works[0], 0], [names[0], fact]]
     context = _placed(rng, persons, about, names[0], rank)
-    return _record(question, values[names[0]], "bridge", support, context)
+    further = [(wording.format(p=b), values[n]) for b, n in zip(behind, names, strict=True)][1:]
+    further += [(WHO.format(b=b), n) for b, n in zip(behind, names, strict=True)]
+    further += [(wording.format(p=name), values[name]) for name in names]
+    record = _record(question, values[names[0]], "bridge", support, context)
+    return _with_probes(rng, params, record, further)
 
 
 def _comparison(rng: np.random.Generator, params: Params, rank: int) -> dict:
@@ -144,7 +160,22 @@ def _comparison(rng: np.random.Generator, params: Params, rank: int) -> dict:
     answer = max(names, key=lambda name: int(ages[name]))
     question = AGE[1].format(names=listed)
     context = _placed(rng, persons, about, answer, rank)
-    return _record(question, answer, "comparison", support, context)
+    record = _record(question, answer, "comparison", support, context)
+    further = []
+    for _ in range(params.probes):
+        some = choose(rng, names, int(rng.integers(2, len(names))))
+        asked = AGE[1].format(names=f"{', '.join(some[:-1])} and {some[-1]}")
+        further.append((asked, max(some, key=lambda name: int(ages[name]))))
+    return _with_probes(rng, params, record, further)
+
+
+def _with_probes(
+    rng: np.random.Generator, params: Params, record: dict, further: list[tuple[str, str]]
+) -> dict:
+    """The record with some of the further questions; no wording that another split may hold."""
+    own = [[q, a] for q, a in further if split_of(q) == "train"]
+    kept = choose(rng, own, params.probes)
+    return {**record, "probes": kept} if kept else record
 
 
 def _tells(sentence: str, value: str) -> bool:
@@ -203,6 +234,9 @@ def rename_entities(rng: np.random.Generator, record: dict) -> dict:
             words[i] = table.get(bare, bare) + word[len(bare) :]
         return " ".join(words)
 
+    probes = {
+        key: [list(map(renamed, p)) for p in record[key]] for key in record.keys() & {"probes"}
+    }
     return _identified(
         {
             "question": renamed(record["question"]),
@@ -211,6 +245,7 @@ def rename_entities(rng: np.random.Generator, record: dict) -> dict:
             "level": record["level"],
             "supporting_facts": [[renamed(t), i] for t, i in record["supporting_facts"]],
             "context": [[renamed(t), [renamed(s) for s in ss]] for t, ss in record["context"]],
+            **probes,
         }
     )
 

@@ -107,7 +107,9 @@ def test_write_equals_a_slow_reference(memory, gate):
             gates, errors = [], []
             for i in range(int(valid[b].sum())):
                 x = hidden[b, i]
-                k = F.normalize(memory.key.weight[part] @ x, dim=0).double()
+                left = [hidden[b, i - j] for j in range(4) if i >= j]
+                mixed = sum(t * n for t, n in zip(memory.key_taps.flip(0), left, strict=False))
+                k = F.normalize(memory.key.weight[part] @ mixed, dim=0).double()
                 v = F.normalize(memory.value.weight[part] @ x, dim=0).double()
                 # the surprise of a whole segment is taken against the state before it
                 error = (v - state.matrix[b, h].double().T @ k).norm()
