@@ -20,7 +20,7 @@ class EvaluationConfig(Strict):
     halting: Literal["none", "threshold", "exact"] = Field(
         "none", description="early exit of the headline scores; the others are reported beside it"
     )
-    exact_threshold: Rate = Field(0.5, description="correctness probability that ends a row")
+    exact_threshold: Rate = Field(0.95, description="correctness probability that ends a row")
 
 
 class EvaluationSlice(Strict):

@@ -23,7 +23,7 @@ from cogment_pipe.data.tokenizer import load_tokenizer
 from cogment_pipe.determinism import set_determinism
 from cogment_pipe.errors import CogmentError
 from cogment_pipe.evaluation_config import EvaluationSlice
-from cogment_pipe.halting_report import by_difficulty, halting_quality
+from cogment_pipe.halting_report import by_difficulty, halting_quality, rank_correlation
 from cogment_pipe.model.model import Cogment
 from cogment_pipe.provenance import MANIFEST
 from cogment_pipe.scoring import arc_cells
@@ -208,15 +208,19 @@ def _controls(
     if stage != run.checkpoint:
         return {}
 
-    def value(**options: object) -> tuple[float, float]:
+    def value(**options: object) -> tuple[float, np.ndarray]:
         other = _answers(run, stage, task, home, count, **options)
         figures = scoring.score(task.metric, other.values, golds)
-        return figures[scoring.primary(task.metric)], float(other.steps.mean())
+        return figures[scoring.primary(task.metric)], other.steps
 
     found: dict[str, float] = {}
     if task.kind == "grid" and home.max_refinement_steps > 1:
         for halting in ("threshold", "exact"):
-            found[f"halting_{halting}"], found[f"halting_{halting}_steps"] = value(halting=halting)
+            found[f"halting_{halting}"], steps = value(halting=halting)
+            found[f"halting_{halting}_steps"] = float(steps.mean())
+            if task.difficulty is not None:
+                rank = rank_correlation(task.difficulty[:count], steps)
+                found |= {} if rank is None else {f"halting_{halting}_difficulty": rank}
     if answers.segmented:
         for mode in ("zeroed", "swapped", "unwritten"):
             found[f"memory_{mode}"], _ = value(memory_mode=mode)

@@ -20,6 +20,19 @@ def auroc(scores: np.ndarray, right: np.ndarray) -> float | None:
     return float(f"{total / (positive * negative):.6g}")
 
 
+def rank_correlation(a: np.ndarray, b: np.ndarray) -> float | None:
+    """Spearman's, ties at their mean rank; None where one of them does not vary."""
+
+    def ranks(values: np.ndarray) -> np.ndarray:
+        _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+        return (counts.cumsum() - (counts - 1) / 2)[inverse]
+
+    x, y = (ranks(np.asarray(v)) for v in (a, b))
+    if not x.std() or not y.std():
+        return None
+    return float(f"{np.corrcoef(x, y)[0, 1]:.6g}")
+
+
 def halting_quality(confidence: np.ndarray, items: np.ndarray) -> dict:
     """AUROC of the correctness probability and its reliability curve [[mean, accuracy, n], ...]."""
     right = items >= 1.0

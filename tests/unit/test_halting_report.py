@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cogment_pipe.halting_report import auroc, by_difficulty, halting_quality
+from cogment_pipe.halting_report import auroc, by_difficulty, halting_quality, rank_correlation
 
 
 def test_auroc_counts_pairs_in_the_right_order():
@@ -57,3 +57,10 @@ def test_many_difficulties_share_groups_and_lose_no_item():
 def test_no_difficulty_no_groups():
     """Tasks without a measure of difficulty have no table."""
     assert by_difficulty(None, [], np.zeros(0)) == []
+
+
+def test_rank_correlation_by_hand():
+    """Spearman with ties: (1, 2.5, 2.5, 4) against (1, 2, 3, 4) is .9487; a constant has none."""
+    assert rank_correlation(np.array([1, 5, 5, 9]), np.array([0, 1, 2, 7])) == 0.948683
+    assert rank_correlation(np.array([3, 2, 1]), np.array([10, 20, 99])) == -1.0
+    assert rank_correlation(np.array([1, 2]), np.array([4, 4])) is None

@@ -85,3 +85,18 @@ def test_params_shape_the_context():
     assert all(i.record["context"].count("and so it goes.") == 4 for i in fixed)
     with pytest.raises(ValidationError, match="keys there are"):
         recall.Params(segments=20, facts=3)
+
+
+def test_training_rows_may_ask_more_and_be_shorter():
+    """Promise: probes have right answers and spare the asked key; only training rows have them."""
+    lengths = Counter()
+    for item in drawn("recall", 100, probes=5, fewest=1, segments=3):
+        record = item.record
+        lengths[record["context"].count("\n\n") + 1] += 1
+        asked = [question for question, _ in record["probes"]]
+        assert len(set(asked) | {record["input"]}) == len(asked) + 1
+        for question, answer in record["probes"]:
+            assert solve("recall", {**record, "input": question}) == answer
+    assert set(lengths) == {1, 2, 3}
+    for item in drawn("recall", 20, "test", probes=5, fewest=1, segments=3):
+        assert "probes" not in item.record and item.record["context"].count("\n\n") == 2

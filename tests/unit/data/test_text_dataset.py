@@ -7,10 +7,11 @@ import pytest
 
 from cogment_pipe.data import tokenizer as tok
 from cogment_pipe.data.corpus import split_corpus
+from cogment_pipe.data.ragged import RaggedWriter
 from cogment_pipe.data.storage import write_lines
 from cogment_pipe.data.text_dataset import TextTask
-from cogment_pipe.data.text_layout import split_question
-from cogment_pipe.data.text_prepare import Limits, encode, fit, prepare_text
+from cogment_pipe.data.text_layout import TextExample, split_question
+from cogment_pipe.data.text_prepare import Limits, add_probes, encode, fit, prepare_text
 from cogment_pipe.errors import CogmentError
 
 TASK = {"train": 60, "validation": 10, "test": 20, "weight": 1.0, "batch_size": None}
@@ -231,3 +232,41 @@ def test_scrolls_inputs_split_into_question_and_document():
     question, story = split_question(text, options=True)
     assert question == "Who?\n(A) x\n(B) y\n(C) z\n(D) w"
     assert story == "Once upon a time.\n\nEnd."
+
+
+def test_probes_stand_before_the_question(prepared, tmp_path):
+    """Promise: a probe's tokens bear the first token of its answer as target, as many probes as
+    there is room for; the question and its answer stay the end of the row."""
+    coder = prepared["coder"]
+    example = TextExample(
+        "What is red?",
+        "bell",
+        "red is bell. blue is boat.",
+        probes=[("What is blue?", "boat"), ("What is red?", "bell")],
+    )
+    plain = encode([example], Limits(128, 0, 0, False), coder)[0]
+    asked = [*coder.encode(" What is blue?"), tok.SEP]
+    for room, kept in ((len(plain.prompt) + len(plain.answer) + len(asked), 1), (128, 2), (16, 0)):
+        item = encode([example], Limits(128, 0, 0, False), coder)[0]
+        add_probes(item, example, Limits(room, 0, 0, False), coder)
+        assert item.prompt[-item.asked :] == plain.prompt[-plain.asked :]
+        assert len(item.hints) == kept * len(asked)
+        start = len(plain.prompt) - plain.asked
+        if kept:
+            assert item.prompt[start : start + len(asked)] == asked
+            first = coder.encode(" boat")[0]
+            assert item.hints[: len(asked)] == [(start + i, first) for i in range(len(asked))]
+            batch = written(tmp_path / str(kept), item, example)
+            assert [batch.targets[0, p] for p, _ in item.hints] == [t for _, t in item.hints]
+            assert (batch.targets != -100).sum() == len(item.hints) + len(item.answer)
+
+
+def written(out, item, example):
+    """One row, through the files."""
+    out.mkdir()
+    writer = RaggedWriter()
+    writer.add(item, example)
+    writer.write(out, "t", "train", np.zeros(2), 900)
+    entry = {"task_id": 8, "weight": 1.0, "batch_size": None, "metric": "hotpot"}
+    entry |= {"splits": {"train": {"items": 1}}}
+    return TextTask(out, "t", "train", entry).batch(np.array([0]))

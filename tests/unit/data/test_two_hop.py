@@ -98,3 +98,30 @@ def test_generated_task_has_baselines_and_no_leaks():
     whole = [{"answer": g["answer"], "supporting_facts": g["supporting_facts"]} for g in golds]
     assert set(hotpot.score(whole, golds).values()) == {1.0}
     assert set(hotpot.score([""] * len(golds), golds).values()) == {0.0}
+
+
+def test_probes_are_true_and_keep_to_training():
+    """Promise: further questions of training rows have right answers, in words of no other split;
+    validation and test rows have none."""
+    found = Counter()
+    for item in drawn(200, probes=6):
+        for record in (item.record, *(r for r, _ in item.variants.values())):
+            text = {title: " ".join(sentences) for title, sentences in record["context"]}
+            for question, answer in record["probes"]:
+                if question.startswith("Who is the oldest"):
+                    kind, right = "comparison", solve({**record, "question": question})
+                elif question.startswith("Who is"):
+                    work = question.rstrip("?").split()[-1]
+                    kind, right = "first hop", re.search(r" by (\w+)\.", text[work]).group(1)
+                elif " of the " in question or " the " in question.replace("the job of", ""):
+                    kind, right = "two hops", solve({**record, "question": question})
+                else:
+                    name = next(w for w in question.rstrip("?").split() if w in text)
+                    kind, right = "second hop", answer
+                    assert f" {answer}." in text[name]
+                assert answer == right
+                found[kind] += 1
+        for question, _ in item.record["probes"]:
+            assert two_hop.split_of(question) == "train"
+    assert set(found) == {"comparison", "first hop", "two hops", "second hop"}
+    assert all("probes" not in item.record for item in drawn(20, "test", probes=6))
