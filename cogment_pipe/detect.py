@@ -74,9 +74,11 @@ class ConvergenceDetector:
         return {k: None if isinstance(v, float) and math.isinf(v) else v for k, v in raw.items()}
 
     def load_state_dict(self, state: dict) -> None:
-        """Continue from `state_dict`."""
+        """Continue from `state_dict`; KeyError where it lacks something."""
         fresh = asdict(ConvergenceState())
-        self.state = ConvergenceState(**{k: fresh[k] if v is None else v for k, v in state.items()})
+        self.state = ConvergenceState(
+            **{k: initial if state[k] is None else state[k] for k, initial in fresh.items()}
+        )
 
 
 def find_grokking(

@@ -84,6 +84,14 @@ def test_state_goes_through_json_and_comes_to_the_same_verdict():
     assert fresh.state == d.state and fresh.verdict(30) == d.verdict(30)
 
 
+def test_a_state_that_lacks_something_is_no_state():
+    """Nothing missing is taken for its default: a resumed run would end differently, unnoticed."""
+    whole = detector().state_dict()
+    for name in whole:
+        with pytest.raises(KeyError, match=name):
+            detector().load_state_dict({k: v for k, v in whole.items() if k != name})
+
+
 def curve(*points: tuple[float, float, float]) -> list[list[float]]:
     return [list(p) for p in points]
 
