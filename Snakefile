@@ -12,6 +12,8 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/evidence.smk"
 include: "workflow/rules/benchmarks.smk"
+include: "workflow/rules/runs.smk"
+include: "workflow/rules/ablations.smk"
 
 
 rule all:

@@ -120,7 +120,7 @@ def build_parser() -> argparse.ArgumentParser:
         add(subparsers)
     for add in (_add_data, _add_train, _add_evaluate, _add_report):
         add(subparsers)
-    for add in (_add_verify, _add_why, _add_restore, _add_benchmark):
+    for add in (_add_verify, _add_why, _add_restore, _add_benchmark, _add_runs):
         add(subparsers)
     artifact_commands.add(subparsers, command, _add_config)
     return parser
@@ -337,4 +337,27 @@ def _add_grokking(kinds: Any) -> None:
     summarise.add_argument("--runs", type=Path, nargs="+", required=True, help="files of runs")
     for parser in (run, summarise):
         _add_slice(parser)
+        _add_out(parser)
+
+
+def _add_runs(subparsers: Any) -> None:
+    runs = subparsers.add_parser("runs", help="tables over ablations and seeds")
+    kinds = runs.add_subparsers(dest="kind", required=True, metavar="KIND")
+    compare = command(
+        kinds,
+        "compare",
+        commands.runs_compare,
+        "Compare ablations with the base run, seed by seed.",
+        "runs compare --slice '{...}' --out results/ablations",
+    )
+    _add_slice(compare)
+    seed = command(
+        kinds,
+        "seed",
+        commands.runs_seed,
+        "Collect the scores of one seed's run.",
+        "runs seed --scores results/runs/seed1/eval/stage*/metrics.json --out results/seeds/1",
+    )
+    seed.add_argument("--scores", type=Path, nargs="+", required=True, help="files, by stage")
+    for parser in (compare, seed):
         _add_out(parser)

@@ -242,3 +242,18 @@ def benchmark_grokking_summarise(arguments: Namespace) -> None:
 
     checks.need_keys(arguments.slice, ["references"])
     print(markdown(write_summary(arguments.runs, arguments.slice, arguments.out)))
+
+
+def runs_compare(arguments: Namespace) -> None:
+    """`runs compare`: the table of the ablations."""
+    from cogment_pipe.ablations import markdown, write_comparison
+
+    print(markdown(write_comparison(arguments.slice, arguments.out)))
+
+
+def runs_seed(arguments: Namespace) -> None:
+    """`runs seed`: the scores of one seed's run."""
+    from cogment_pipe.ablations import write_seed_scores
+
+    for stage, score in write_seed_scores(arguments.scores, arguments.out)["stages"].items():
+        print(f"{stage}: {score:.3f}")

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
+from cogment_pipe.ablation_config import AblationsConfig
 from cogment_pipe.atomic import canonical_json as canonical
 from cogment_pipe.atomic import sha256_text
 from cogment_pipe.benchmark_config import BenchmarksConfig, GrokkingSlice
@@ -120,6 +121,9 @@ class PipelineConfig(Strict):
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="scoring of checkpoints")
     benchmarks: BenchmarksConfig = Field(
         BenchmarksConfig(), description="measurements beside the curriculum"
+    )
+    ablations: AblationsConfig = Field(
+        AblationsConfig(), description="variants to compare with this configuration"
     )
     runtime: RuntimeConfig = Field(RuntimeConfig(), description="what may not change a result")
     report: ReportConfig = Field(ReportConfig(), description="what the report page shows")

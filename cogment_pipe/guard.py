@@ -165,13 +165,16 @@ def restore_previous(stages: Iterable[int]) -> list[Path]:
     return files
 
 
-def remove_finished_snapshots(stages: Iterable[int]) -> list[int]:
-    """Removes the snapshots of stages whose results verify; a locked folder is left alone."""
+def remove_finished_snapshots(stages: Iterable[int], run: Path = Path()) -> list[int]:
+    """Removes the snapshots of stages whose results verify; a locked folder is left alone.
+
+    `run` is the folder of the run below results/, by default the main one.
+    """
     removed = []
     cache = HashCache(CACHE_FILE)
     for k in stages:
-        folder = SNAPSHOTS / f"stage{k}"
-        if not folder.is_dir() or verify_manifest(Path(f"results/stage{k}"), cache.sha256):
+        folder, results = SNAPSHOTS / run / f"stage{k}", Path("results") / run / f"stage{k}"
+        if not folder.is_dir() or verify_manifest(results, cache.sha256):
             continue
         lock = FolderLock(folder)
         try:

@@ -21,7 +21,9 @@ from cogment_pipe.errors import CogmentError
 from cogment_pipe.run_record import write_run_record
 
 
-def _one_line(function: Callable[..., Any]) -> Callable[..., Any]:
+def in_one_line(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator: a CogmentError becomes one line on stderr and exit code 2."""
+
     @wraps(function)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         try:
@@ -38,7 +40,7 @@ def say(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-@_one_line
+@in_one_line
 def open_run(project: Path, user: dict[str, Any], main: bool) -> PipelineConfig:
     """The configuration of this call; `main`: not a job of a call that has said all this."""
     _point_jobs_here(project)
@@ -59,12 +61,13 @@ def code_index() -> CodeIndex:
     return index
 
 
-@_one_line
+@in_one_line
 def before_run(project: Path, config: PipelineConfig, dag: Any) -> None:
     """Runs in `onstart`: jobs are planned, nothing is deleted yet."""
     jobs = list(dag.needrun_jobs())
     training = stages_of(jobs, "train_stage")
-    for k in sorted({*stages_of(jobs, "split_corpus"), *stages_of(jobs, "prepare_data")}):
+    reading = ("split_corpus", "prepare_data", "split_corpus_of_run", "prepare_data_of_run")
+    for k in sorted({k for rule in reading for k in stages_of(jobs, rule)}):
         for name, source in config.stage_corpora(k).items():
             problem = corpora.problem(name, source, project)
             if problem:
@@ -80,10 +83,14 @@ def before_run(project: Path, config: PipelineConfig, dag: Any) -> None:
     write_run_record(project)
 
 
-@_one_line
+@in_one_line
 def after_run(dag: Any) -> None:
     """Runs in `onsuccess`."""
     guard.remove_finished_snapshots(stages_of(dag.jobs, "train_stage"))
+    derived = [job for job in dag.jobs if job.rule.name == "train_stage_of_run"]
+    for run in sorted({job.wildcards.run for job in derived}):
+        own = [job for job in derived if job.wildcards.run == run]
+        guard.remove_finished_snapshots(stages_of(own, "train_stage_of_run"), Path("runs") / run)
 
 
 def stages_of(jobs: Iterable[Any], rule: str) -> list[int]:

@@ -17,6 +17,8 @@ MODULES = sorted(
 )
 INDEX = CodeIndex()
 TORCH_FREE = [
+    "ablations",
+    "derived_runs",
     "benchmark_config",
     "benchmarks.grokking.summary",
     "benchmarks.grokking.task",
@@ -42,7 +44,7 @@ TORCH_FREE = [
     "staleness",
     "workflow_hooks",
 ]
-BESIDE = ["benchmarks", "benchmark_config"]
+BESIDE = ["benchmarks", "benchmark_config", "ablations", "ablation_config", "derived_runs"]
 # Modules (or whole packages) and what they must not reach, however indirectly.
 NEVER = [
     ("model", ["data.prepare", "optim", "trainer", "evaluator", "config"]),

@@ -1,0 +1,247 @@
+# Runs beside the main one, each below results/runs/{run}: `seed{s}` is the whole curriculum,
+# `{variant}-seed{s}` an ablation. The rules are those of the main run under other paths; what a run
+# shares with one before it is taken from there (cogment_pipe/derived_runs.py).
+from cogment_pipe.derived_runs import DerivedRuns
+
+RUNS = DerivedRuns(CONFIG)
+VARIANTS = "|".join(["base", *CONFIG.ablations.variants])
+
+
+wildcard_constraints:
+    run=f"(?:(?:{VARIANTS})-)?seed[0-9]+",
+    s="[0-9]+",
+
+
+def of_run(function):
+    """An input or parameter function (configuration of the run, run, stage) -> value."""
+
+    @workflow_hooks.in_one_line
+    def called(wildcards):
+        return function(RUNS.config(wildcards.run), wildcards.run, int(wildcards.k))
+
+    return called
+
+
+def run_text(cfg, run, k):
+    """Manifest of the split text of a run, for the stages that have text."""
+    return (
+        f"results/runs/{run}/data/corpus/stage{k}/manifest.json"
+        if k in TEXT_STAGES
+        else []
+    )
+
+
+def run_tokenizer(cfg, run, k):
+    """The tokenizer of a run and its seal, for the stages that have text."""
+    names = ("tokenizer.json", "tokenizer.manifest.json")
+    return (
+        [f"results/runs/{run}/data/{name}" for name in names]
+        if k in TEXT_STAGES
+        else []
+    )
+
+
+def run_text_options(cfg, run, k):
+    """The command's options for stages that have text."""
+    data = f"results/runs/{run}/data"
+    return (
+        f"--corpus {data}/corpus/stage{k} --tokenizer {data}/tokenizer.json"
+        if k in TEXT_STAGES
+        else ""
+    )
+
+
+def run_prepare_source(cfg, run, k):
+    """Hash of the code that makes the arrays."""
+    modules = task_kinds.prepare_modules(json.loads(configuration.data_slice(cfg, k)))
+    return source_hash("cogment_pipe.data.prepare", *modules)
+
+
+def run_split_source(cfg, run, k):
+    """Hash of the code that splits the text."""
+    modules = task_kinds.split_modules(json.loads(configuration.corpus_slice(cfg, k)))
+    return source_hash("cogment_pipe.data.corpus", *modules)
+
+
+def run_training_folders(cfg, run, k):
+    """Data folders that stage k of a run trains on."""
+    stages = range(k + 1) if cfg.stages[k].replay > 0 else [k]
+    return [f"{RUNS.data_folder(run)}/stage{j}" for j in stages]
+
+
+def run_first_weights(cfg, run, k):
+    """The checkpoint that stage k of a run starts from."""
+    if k:
+        return f"{RUNS.stage_folder(run, k - 1)}/checkpoint.pt"
+    return first_weights(type("Stage", (), {"k": 0}))
+
+
+def run_tested(cfg, run, k):
+    """Data folders that checkpoint k of a run is evaluated on: its own; the last one on all."""
+    stages = range(LAST + 1) if k == LAST else [k]
+    return [f"{RUNS.data_folder(run)}/stage{j}" for j in stages]
+
+
+def manifests(folders):
+    """The manifests of what a folder function gives."""
+    return lambda cfg, run, k: [
+        f"{folder}/manifest.json" for folder in folders(cfg, run, k)
+    ]
+
+
+use rule split_corpus as split_corpus_of_run with:
+    output:
+        folder=directory("results/runs/{run}/data/corpus/stage{k}"),
+        manifest="results/runs/{run}/data/corpus/stage{k}/manifest.json",
+    log:
+        "logs/runs/{run}/data/split_stage{k}.log",
+    benchmark:
+        "benchmarks/runs/{run}/data/split_stage{k}.tsv"
+    params:
+        slice=of_run(lambda cfg, run, k: configuration.corpus_slice(cfg, k)),
+        source=of_run(run_split_source),
+    message:
+        "Splitting the text of stage {wildcards.k}, run {wildcards.run}"
+
+
+use rule train_tokenizer as train_tokenizer_of_run with:
+    input:
+        manifests=expand(
+            "results/runs/{{run}}/data/corpus/stage{j}/manifest.json", j=TEXT_STAGES
+        ),
+    output:
+        tokenizer="results/runs/{run}/data/tokenizer.json",
+        manifest="results/runs/{run}/data/tokenizer.manifest.json",
+    log:
+        "logs/runs/{run}/data/tokenizer.log",
+    benchmark:
+        "benchmarks/runs/{run}/data/tokenizer.tsv"
+    params:
+        slice=lambda wildcards: configuration.tokenizer_slice(
+            RUNS.config(wildcards.run)
+        ),
+        folders=expand("results/runs/{{run}}/data/corpus/stage{j}", j=TEXT_STAGES),
+        source=source_hash("cogment_pipe.data.tokenizer"),
+    message:
+        "Training the tokenizer, run {wildcards.run}"
+
+
+use rule prepare_data as prepare_data_of_run with:
+    input:
+        files=grid_files,
+        corpus=of_run(run_text),
+        tokenizer=of_run(run_tokenizer),
+    output:
+        folder=directory("results/runs/{run}/data/stage{k}"),
+        manifest="results/runs/{run}/data/stage{k}/manifest.json",
+    log:
+        "logs/runs/{run}/data/stage{k}.log",
+    benchmark:
+        "benchmarks/runs/{run}/data/stage{k}.tsv"
+    params:
+        slice=of_run(lambda cfg, run, k: configuration.data_slice(cfg, k)),
+        text=of_run(run_text_options),
+        source=of_run(run_prepare_source),
+    message:
+        "Preparing the data of stage {wildcards.k}, run {wildcards.run}"
+
+
+# In full, since the snapshots' folder is part of the command.
+rule train_stage_of_run:
+    input:
+        data=of_run(manifests(run_training_folders)),
+        init=of_run(run_first_weights),
+    output:
+        folder=directory("results/runs/{run}/stage{k}"),
+        checkpoint="results/runs/{run}/stage{k}/checkpoint.pt",
+        weights="results/runs/{run}/stage{k}/model.safetensors",
+        config="results/runs/{run}/stage{k}/config.json",
+        metrics="results/runs/{run}/stage{k}/metrics.jsonl",
+        summary="results/runs/{run}/stage{k}/summary.json",
+        manifest="results/runs/{run}/stage{k}/manifest.json",
+    log:
+        "logs/runs/{run}/train/stage{k}.log",
+    benchmark:
+        "benchmarks/runs/{run}/train/stage{k}.tsv"
+    priority: 1
+    retries: CONFIG.runtime.retries
+    conda:
+        "../envs/cogment.yaml"
+    threads: CONFIG.threads
+    resources:
+        gpu=CONFIG.gpus,
+        gpu_jobs=min(1, CONFIG.gpus),
+        mem_mb=CONFIG.runtime.memory_mb,
+        runtime=CONFIG.runtime.minutes,
+        snapshot_every=CONFIG.runtime.snapshot_every,
+        log_every=CONFIG.runtime.log_every,
+        device=CONFIG.runtime.device,
+        on_change=CONFIG.on_environment_change,
+    params:
+        slice=of_run(lambda cfg, run, k: RUNS.stage_slice(run, k)),
+        data=of_run(run_training_folders),
+        init=init_option,
+        source=source_hash("cogment_pipe.trainer"),
+    message:
+        "Training stage {wildcards.k}, run {wildcards.run}"
+    shell:
+        "exec python -m cogment_pipe train --stage {wildcards.k} --slice {params.slice:q}"
+        " --source {params.source} --data {params.data} {params.init} --out {output.folder}"
+        " --snapshots results/.snapshots/runs/{wildcards.run}/stage{wildcards.k}"
+        " --snapshot-every {resources.snapshot_every} --log-every {resources.log_every}"
+        " --device {resources.device} --on-environment-change {resources.on_change} --log {log}"
+
+
+use rule evaluate_stage as evaluate_stage_of_run with:
+    input:
+        checkpoint="results/runs/{run}/stage{k}/checkpoint.pt",
+        data=of_run(manifests(run_tested)),
+        tokenizer=of_run(
+            lambda cfg, run, k: (
+                [f"{RUNS.data_folder(run)}/tokenizer.json"]
+                if LAST >= min(TEXT_STAGES)
+                else []
+            )
+        ),
+    output:
+        folder=directory("results/runs/{run}/eval/stage{k}"),
+        metrics="results/runs/{run}/eval/stage{k}/metrics.json",
+        predictions="results/runs/{run}/eval/stage{k}/predictions.jsonl",
+    log:
+        "logs/runs/{run}/evaluate/stage{k}.log",
+    benchmark:
+        "benchmarks/runs/{run}/evaluate/stage{k}.tsv"
+    params:
+        slice=of_run(lambda cfg, run, k: configuration.evaluation_slice(cfg)),
+        data=of_run(run_tested),
+        source=source_hash("cogment_pipe.evaluator"),
+    message:
+        "Evaluating the checkpoint of stage {wildcards.k}, run {wildcards.run}"
+
+
+rule seed_scores:
+    input:
+        scores=lambda wildcards: [
+            RUNS.score_file(f"seed{int(wildcards.s)}", k) for k in range(LAST + 1)
+        ],
+    output:
+        folder=directory("results/seeds/{s}"),
+        scores="results/seeds/{s}/scores.json",
+        manifest="results/seeds/{s}/manifest.json",
+    log:
+        "logs/seeds/{s}.log",
+    benchmark:
+        "benchmarks/seeds/{s}.tsv"
+    conda:
+        "../envs/cogment.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        source=source_hash("cogment_pipe.ablations"),
+    message:
+        "Scores of the whole curriculum, seed {wildcards.s}"
+    shell:
+        "exec python -m cogment_pipe runs seed --scores {input.scores} --out {output.folder}"
+        " --log {log}"
