@@ -38,7 +38,7 @@ MODEL = {
 OPTIMIZER = {"core_lr": 3e-4, "memory_lr": 3e-4, "halting_lr": 3e-4, "other_lr": 3e-4}
 STAGE = {
     "learning_rate": 1e-3,
-    "batch_size": 32,
+    "batch_size": 16,
     "update": "per_step",
     "depth_ramp": 0.5,
     "ema": 0.99,

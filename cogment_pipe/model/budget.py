@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
+from cogment_pipe.model.blocks import token_hidden
 from cogment_pipe.model.model import Cogment
 from cogment_pipe.stage_config import ModelConfig
 
@@ -70,7 +71,7 @@ def step_flops(config: ModelConfig, work: Workload, memory: bool = True) -> int:
     updates = config.z_updates + 1
     ffn = 2 * length * 3 * d * config.ffn_hidden
     if config.mixer == "token_mlp":
-        mixer = 2 * d * 3 * length * config.ffn_hidden
+        mixer = 2 * d * 3 * length * token_hidden(config.mixer_cells, config.ffn_hidden)
     else:
         projections = 2 * length * 4 * d * d
         mixer = projections + 2 * 2 * length * (length + work.context) * d

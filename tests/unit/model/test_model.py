@@ -382,3 +382,12 @@ def test_a_token_mixer_solves_grids(build, grids, run):
     encoded, outputs = run(model, grids(), MemoryWrites())
     assert outputs[-1].logits.shape == (len(encoded.labels), 64)
     assert torch.isfinite(outputs[-1].logits).all()
+
+
+@pytest.mark.parametrize(("cells", "hidden"), [(4, 16), (81, 24)])
+def test_a_token_mixer_is_no_wider_than_its_grid_needs(build, cells, hidden):
+    """Hidden width over positions: that of the channels (24 here), at most four times the cells."""
+    model = build(mixer="token_mlp", mixer_cells=cells, ffn_hidden=24)
+    mixer = model.core.blocks[0].mixer
+    assert mixer.mix.gate_up.weight.shape == (2 * hidden, cells)
+    assert mixer.mix.down.weight.shape == (cells, hidden)
