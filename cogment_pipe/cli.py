@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cogment_pipe import artifact_commands, caller, cli_use, commands
+from cogment_pipe import artifact_commands, caller, cli_use, commands, recovery_commands
 from cogment_pipe.cli_parser import EXIT_USER_ERROR, Parser, command, json_object
 from cogment_pipe.errors import CogmentError
 
@@ -120,8 +120,9 @@ def build_parser() -> argparse.ArgumentParser:
         add(subparsers)
     for add in (_add_data, _add_train, _add_evaluate, _add_report):
         add(subparsers)
-    for add in (_add_verify, _add_why, _add_restore, _add_benchmark, _add_runs):
-        add(subparsers)
+    _add_benchmark(subparsers)
+    _add_runs(subparsers)
+    recovery_commands.add(subparsers, command, _add_config)
     artifact_commands.add(subparsers, command, _add_config)
     return parser
 
@@ -254,40 +255,6 @@ def _add_report(subparsers: Any) -> None:
     parser.add_argument("--results", type=Path, default=Path("results"))
     _add_slice(parser)
     _add_out(parser)
-
-
-def _add_verify(subparsers: Any) -> None:
-    parser = command(
-        subparsers,
-        "verify",
-        commands.verify,
-        "Compute every hash of a results folder again.",
-        "verify results",
-    )
-    parser.add_argument("results", type=Path, nargs="?", default=Path("results"))
-
-
-def _add_why(subparsers: Any) -> None:
-    parser = command(
-        subparsers,
-        "why",
-        commands.why,
-        "Say for each stage what makes it stale against its manifest.",
-        "why --set 'stages.3.learning_rate=3e-4'",
-    )
-    _add_config(parser)
-
-
-def _add_restore(subparsers: Any) -> None:
-    parser = command(
-        subparsers,
-        "restore",
-        commands.restore,
-        "Put back the results of a stage from before its last run.",
-        "restore 3 4",
-    )
-    parser.add_argument("stages", type=int, nargs="+", choices=range(5), metavar="STAGE")
-    _add_config(parser)
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:

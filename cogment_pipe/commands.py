@@ -6,8 +6,6 @@ Each imports what it needs when it runs, so that `--help` and a wrong argument a
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,53 +138,6 @@ def report(arguments: Namespace) -> None:
     build_report(results=arguments.results, slice=arguments.slice, out=arguments.out)
 
 
-def verify(arguments: Namespace) -> int:
-    """`verify`: 1 where a file does not match its manifest."""
-    from cogment_pipe.staleness import verify_results
-
-    places, problems = verify_results(arguments.results)
-    if not places:
-        raise CogmentError(f"{arguments.results}: no manifest in it; name a results folder")
-    for problem in problems:
-        print(problem)
-    print(f"{len(places)} manifests, {len(problems)} problems")
-    return int(bool(problems))
-
-
-def why(arguments: Namespace) -> int:
-    """`why`: 1 where a stage is stale."""
-    from cogment_pipe.guard import kept_scale
-    from cogment_pipe.staleness import why_stale
-
-    reasons = why_stale(configuration(arguments, kept_scale()))
-    for stage, lines in reasons.items():
-        print(f"stage {stage}: " + ("stale" if lines else "up to date"))
-        for line in lines:
-            print(f"  {line}")
-    return int(any(reasons.values()))
-
-
-def restore(arguments: Namespace) -> None:
-    """`restore`: swaps stages with what results/.previous holds, and tells Snakemake."""
-    from cogment_pipe.guard import PREVIOUS, kept_scale, restore_previous
-    from cogment_pipe.staleness import refuse_stale
-
-    config = configuration(arguments, kept_scale())
-    for k in arguments.stages:
-        refuse_stale(config, k, PREVIOUS / f"stage{k}")
-    files = restore_previous(arguments.stages)
-    words = ["--touch", "--cores", "1", "--allowed-rules", "train_stage", "--quiet", "all"]
-    words += ["--snakefile", str(project_folder() / "Snakefile")]
-    words += ["--config", *_overrides(arguments, config)]
-    if arguments.configfile:
-        words += ["--configfile", str(arguments.configfile)]
-    command = [sys.executable, "-m", "snakemake", *words, "--", *map(str, files)]
-    done = subprocess.run(command, check=False, stdout=subprocess.DEVNULL)
-    if done.returncode:
-        raise CogmentError("the files are back, but Snakemake could not take note (see above)")
-    print(f"stage {', '.join(map(str, arguments.stages))}: put back from {PREVIOUS}")
-
-
 def inspect(arguments: Namespace) -> None:
     """`inspect`: what the model of a scale is made of and what it costs."""
     from cogment_pipe.guard import kept_scale
@@ -223,7 +174,8 @@ def configuration(arguments: Namespace, kept: str | None) -> PipelineConfig:
     return load_config(project_folder(), Path.cwd(), user, kept)
 
 
-def _overrides(arguments: Namespace, config: PipelineConfig) -> list[str]:
+def overrides(arguments: Namespace, config: PipelineConfig) -> list[str]:
+    """Words for `snakemake --config` that give the same configuration."""
     chosen = [f"scale={config.scale}", f"seed={config.seed}"]
     return chosen + ([f"set={';'.join(arguments.set)}"] if arguments.set else [])
 

@@ -66,6 +66,28 @@ def why_stale(config: PipelineConfig, results: Path = Path("results")) -> dict[i
     return reasons
 
 
+def adoptable(config: PipelineConfig, results: Path) -> list[Path]:
+    """What of a results folder Snakemake may take for its own: stages, scores, report.
+
+    Raises CogmentError where a stage is not what configuration and code ask for (recording it would
+    hide that for ever), and where there is none.
+    """
+    trained = []
+    for k, reasons in why_stale(config, results).items():
+        if (results / f"stage{k}" / MANIFEST).is_file():
+            if reasons:
+                raise CogmentError(
+                    f"stage {k} would be trained again: {reasons[0]}; nothing was adopted. Use the "
+                    "code and the --scale, --seed, --set, --configfile of these results"
+                )
+            trained.append(k)
+    if not trained:
+        raise CogmentError(f"{results}: no finished stage to adopt")
+    scores = [results / f"eval/stage{k}/metrics.json" for k in trained]
+    others = [*scores, results / "report/index.html"]
+    return [results / f"stage{k}" for k in trained] + [path for path in others if path.is_file()]
+
+
 def refuse_stale(config: PipelineConfig, k: int, folder: Path) -> None:
     """Stops where the stage kept in `folder` is not what configuration and code ask for now.
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from cogment_pipe import cli, commands
+from cogment_pipe import cli, recovery_commands
 from cogment_pipe.config import load_config, stage_slice
 from cogment_pipe.errors import CogmentError
 
@@ -82,7 +82,7 @@ def test_a_problem_of_the_user_is_one_line_and_in_the_log(capsys, tmp_path, monk
     def fail(arguments):
         raise CogmentError("corpus x is missing")
 
-    monkeypatch.setattr(commands, "verify", fail)
+    monkeypatch.setattr(recovery_commands, "verify", fail)
     log = tmp_path / "deep" / "verify.log"
     assert cli.main(["verify", "--log", str(log)]) == 2
     assert capsys.readouterr().err == "error: corpus x is missing\n"
@@ -95,7 +95,7 @@ def test_interrupted_while_it_starts_is_one_line(capsys, monkeypatch):
     def interrupted(arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands, "verify", interrupted)
+    monkeypatch.setattr(recovery_commands, "verify", interrupted)
     assert cli.main(["verify"]) == 75
     assert capsys.readouterr().err == "interrupted\n"
 

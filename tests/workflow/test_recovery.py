@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
 RATE = ("set=stages.3.learning_rate=2e-3",)
+
+
+def command(run, *words: str) -> subprocess.CompletedProcess[str]:
+    """One of the project's own commands in the working directory."""
+    return subprocess.run(
+        [sys.executable, "-m", "cogment_pipe", *words],
+        cwd=run.out,
+        env=run.environment(PYTHONPATH=str(run.project), COGMENT_PROJECT=str(run.project)),
+        capture_output=True,
+        text=True,
+    )
 
 
 def wait_for(condition, seconds: float = 60.0) -> None:
@@ -26,17 +38,37 @@ def test_a_retrained_stage_can_be_put_back(run):
     assert done.returncode == 0, done.stderr[-3000:]
     assert run.hashes("results/stage3/checkpoint.pt") != {}
     assert run.hashes("results/stage*/*") != before
-    restored = subprocess.run(
-        [sys.executable, "-m", "cogment_pipe", "restore", "3"],
-        cwd=run.out,
-        env=run.environment(PYTHONPATH=str(run.project), COGMENT_PROJECT=str(run.project)),
-        capture_output=True,
-        text=True,
-    )
+    restored = command(run, "restore", "3")
     assert restored.returncode == 0, restored.stderr
     assert "put back" in restored.stdout
     assert run.hashes("results/stage*/*") == before
     assert run.planned() == set()
+
+
+def test_results_without_snakemakes_records_can_be_adopted(run):
+    """Unpacked without .snakemake, newest file first: one command, and nothing is to be done.
+
+    Damage and another configuration are refused before; a later edit is noticed as ever.
+    """
+    shutil.rmtree(run.out / ".snakemake")
+    for moment, path in enumerate(sorted(run.out.glob("results/**/*"), reverse=True)):
+        os.utime(path, (1_700_000_000 + moment, 1_700_000_000 + moment))
+    before = run.hashes()
+    other = command(run, "adopt", "--scale", "tiny", "--set", "stages.3.learning_rate=2e-3")
+    assert other.returncode == 2 and "stage 3" in other.stderr and "learning_rate" in other.stderr
+    weights = run.out / "results/stage1/model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1] + b"?")
+    damaged = command(run, "adopt", "--scale", "tiny")
+    assert damaged.returncode == 2 and "results/stage1/model.safetensors" in damaged.stderr
+    assert not (run.out / ".snakemake/metadata").exists()
+    weights.write_bytes(whole)
+    done = command(run, "adopt", "--scale", "tiny")
+    assert done.returncode == 0, done.stderr
+    assert "adopted: results/stage0" in done.stdout
+    assert run.planned() == set()
+    assert run.hashes() == before
+    assert "Training stage 3" in run.planned(config=RATE)
 
 
 def test_a_killed_call_leaves_no_lock(run):
