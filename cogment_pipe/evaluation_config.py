@@ -14,6 +14,9 @@ class EvaluationConfig(Strict):
 
     batch_size: Count = Field(100, description="items per forward pass")
     items: int | None = Field(None, ge=1, description="test items of each task; none: all")
+    ahead: int | None = Field(
+        None, ge=1, description="test items of each task of stages not yet trained; none: all"
+    )
     bootstrap: Count = Field(1000, description="resamples behind the 95% intervals")
     examples: int = Field(4, ge=0, description="items per task kept with every refinement step")
     max_new_tokens: Count = Field(64, description="longest generated answer")

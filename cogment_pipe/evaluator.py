@@ -131,7 +131,8 @@ def evaluate_task(
 ) -> dict:
     """Figures of one task's test set."""
     settings = run.slice.evaluation
-    count = min(len(task), settings.items or len(task))
+    limits = [settings.items, settings.ahead if stage > run.checkpoint else None]
+    count = min([len(task), *(limit for limit in limits if limit)])
     golds = [task.gold(i) for i in range(count)]
     answers = _answers(run, stage, task, home, count)
     items = [

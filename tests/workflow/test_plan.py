@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -21,6 +22,15 @@ def test_a_finished_run_has_nothing_to_do(finished):
     done = finished.snakemake("results/stage4/")
     assert done.returncode == 0
     assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_stages_ahead_are_scored_on_fewer_items(finished):
+    """Every checkpoint meets every test set; of stages it has not seen `ahead` items."""
+    for k in range(5):
+        found = json.loads((finished.out / f"results/eval/stage{k}/metrics.json").read_text())
+        for j in range(5):
+            counts = {task["n"] for task in found["stages"][str(j)]["tasks"].values()}
+            assert counts == ({2} if j > k else {4})
 
 
 @pytest.mark.parametrize("target", ["results/stage4/", "results/stage4", "./results/stage4/"])
