@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CORES ?= all
 ARGS ?=
 
-.PHONY: run test test-slow science lint report evidence figures pretrained docs clean distclean
+.PHONY: run test test-slow science lint report evidence evidence-grokking figures pretrained docs clean distclean
 
 run: $(VENV)/.done
 	$(BIN)/snakemake --cores $(CORES) all results/stage4/ $(ARGS)
@@ -18,6 +18,11 @@ report: $(VENV)/.done
 evidence: $(VENV)/.done
 	$(BIN)/snakemake --cores $(CORES) docs/evidence/small-seed0.json --config scale=small
 	$(BIN)/python -m cogment_pipe evidence docs/evidence/small-seed0.json --readme README.md
+
+# The grokking benchmark (30 runs, about 40 CPU minutes), its evidence, and its table into README.
+evidence-grokking: $(VENV)/.done
+	$(BIN)/snakemake --cores $(CORES) docs/evidence/grokking.json --config scale=small
+	$(BIN)/python -m cogment_pipe evidence docs/evidence/grokking.json --readme README.md
 
 # README's pictures from a finished `small` run; the one of the page needs chromium.
 figures: $(VENV)/.done

@@ -100,20 +100,22 @@ class GrokkingConfig(Strict):
         References(), description="arms that the others are compared with"
     )
     smoke: GrokkingSmoke = Field(GrokkingSmoke(), description="a short part, for tests")
+    only: tuple[str, ...] | None = Field(None, description="arms to run; none: all")
     arms: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")], GrokkingArm] = Field(
         {}, description="ways to train, by name"
     )
 
     @model_validator(mode="after")
     def _check(self) -> GrokkingConfig:
-        named = {*self.smoke.arms, *self.references.model_dump().values()} if self.arms else set()
-        for name in sorted(named - self.arms.keys()):
-            raise ValueError(f"arm {name!r} is named in smoke or references, and arms has no such")
+        named = {*self.smoke.arms, *self.references.model_dump().values(), *(self.only or ())}
+        for name in sorted(named - self.arms.keys() if self.arms else ()):
+            where = "only, smoke or references"
+            raise ValueError(f"arm {name!r} is named in {where}, and arms has no such")
         return self
 
     def runs(self, suite: str) -> list[tuple[str, int]]:
         """(arm, seed) of every run of a suite, `grokking` or `grokking_smoke`."""
-        arms, seeds = tuple(self.arms), self.seeds
+        arms, seeds = tuple(self.arms) if self.only is None else self.only, self.seeds
         if suite == SMOKE:
             arms, seeds = self.smoke.arms, self.smoke.seeds
         return [(arm, seed) for arm in arms for seed in seeds]

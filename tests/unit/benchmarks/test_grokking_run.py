@@ -98,6 +98,8 @@ def test_an_arm_that_is_named_must_exist() -> None:
     assert config.runs("grokking") == [("A", 0), ("A", 1), ("A", 2)]
     assert config.runs("grokking_smoke") == [("A", 0)]
     assert config.arm("grokking_smoke", "A").max_steps == 10
+    chosen = GrokkingConfig.model_validate({**config.model_dump(), "only": ["A"], "seeds": [4]})
+    assert chosen.runs("grokking") == [("A", 4)]
 
 
 REFERENCES = ("paper_style", "decay_matched", "versus_adamw")

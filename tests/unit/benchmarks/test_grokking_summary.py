@@ -138,6 +138,13 @@ def test_claims_are_held_against_the_runs() -> None:
     assert summarise(quick, REFERENCES)["claims"][1]["holds"] is False
 
 
+def test_a_claim_without_runs_is_open() -> None:
+    """An arm that was not run neither holds nor breaks a claim."""
+    claims = summarise(three("muon", 500, 600, 780), REFERENCES)["claims"]
+    assert [(c["holds"], c["measured"]) for c in claims[:2]] == [(None, "not run")] * 2
+    assert claims[2]["holds"] is True
+
+
 def test_runs_that_do_not_belong_together_are_refused() -> None:
     """Another task or missing seeds: one line, no table."""
     with pytest.raises(CogmentError, match="differ in their task"):
