@@ -14,6 +14,7 @@ include: "workflow/rules/evidence.smk"
 include: "workflow/rules/benchmarks.smk"
 include: "workflow/rules/runs.smk"
 include: "workflow/rules/ablations.smk"
+include: "workflow/rules/data_benchmark.smk"
 
 
 rule all:

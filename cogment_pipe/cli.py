@@ -279,6 +279,22 @@ def _add_benchmark(subparsers: Any) -> None:
     benchmark = subparsers.add_parser("benchmark", help="measurements beside the curriculum")
     kinds = benchmark.add_subparsers(dest="kind", required=True, metavar="KIND")
     _add_grokking(kinds)
+    _add_throughput(kinds)
+
+
+def _add_throughput(kinds: Any) -> None:
+    parser = command(
+        kinds,
+        "data",
+        commands.benchmark_data,
+        "Measure how fast data are made, in CPU time.",
+        "benchmark data --data results/data/stage0 --slice '{\"0\": {...}}' --out FILE",
+    )
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="data folders")
+    _add_slice(parser)
+    parser.add_argument("--steps", type=int, default=12, help="training steps of each stage")
+    parser.add_argument("--made-by", default="", help="command, for the record")
+    _add_out(parser, "file to write")
 
 
 def _add_grokking(kinds: Any) -> None:

@@ -180,6 +180,15 @@ def overrides(arguments: Namespace, config: PipelineConfig) -> list[str]:
     return chosen + ([f"set={';'.join(arguments.set)}"] if arguments.set else [])
 
 
+def benchmark_data(arguments: Namespace) -> None:
+    """`benchmark data`: rates of generators, augmentation and batches."""
+    from cogment_pipe.benchmarks.data_throughput import measure
+
+    measure(
+        arguments.data, arguments.slice, arguments.made_by, steps=arguments.steps, out=arguments.out
+    )
+
+
 def benchmark_grokking_run(arguments: Namespace) -> None:
     """`benchmark grokking run`: one arm at one seed."""
     from cogment_pipe.benchmarks.grokking.run import run_arm
