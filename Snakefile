@@ -15,6 +15,7 @@ include: "workflow/rules/benchmarks.smk"
 include: "workflow/rules/runs.smk"
 include: "workflow/rules/ablations.smk"
 include: "workflow/rules/data_benchmark.smk"
+include: "workflow/rules/data_figures.smk"
 
 
 rule all:

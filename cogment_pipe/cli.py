@@ -183,6 +183,14 @@ def _add_data(subparsers: Any) -> None:
         "Compare what one task learns from with what another one tests.",
         "data leaks --data results/data/stage0 results/data/stage1 --out results/data/leaks.json",
     )
+    draw = command(
+        steps,
+        "draw",
+        commands.data_draw,
+        "Draw a few test items of each task of a prepared stage.",
+        "data draw results/data/stage2 --out stage2.png",
+    )
+    draw.add_argument("data", type=Path, help="data folder")
     _add_stage(split, first=commands.TEXT_STAGES[0])
     _add_stage(prepare)
     for parser in (split, tokenizer, prepare):
@@ -190,7 +198,7 @@ def _add_data(subparsers: Any) -> None:
     tokenizer.add_argument("--corpus", type=Path, nargs="+", required=True, help="split folders")
     leaks.add_argument("--data", type=Path, nargs="+", required=True, help="data folders")
     leaks.add_argument("--corpus", type=Path, nargs="*", default=[], help="split folders")
-    for parser in (tokenizer, leaks):
+    for parser in (tokenizer, leaks, draw):
         _add_out(parser, "file to write")
     prepare.add_argument("--corpus", type=Path, help="split folder (text stages)")
     prepare.add_argument("--tokenizer", type=Path, help="tokenizer.json (text stages)")

@@ -71,6 +71,13 @@ def data_leaks(arguments: Namespace) -> None:
     check_leaks(arguments.data, arguments.corpus, arguments.out)
 
 
+def data_draw(arguments: Namespace) -> None:
+    """`data draw`: a few items of each task of a prepared stage."""
+    from cogment_pipe.data.pictures import draw_stage
+
+    draw_stage(arguments.data, arguments.out)
+
+
 def data_check(arguments: Namespace) -> None:
     """`data check`: what a file or folder is."""
     from cogment_pipe.data.check import check_path

@@ -26,6 +26,7 @@ from cogment_pipe.data.manifest import NAME, read_manifest, verify_outputs
 from cogment_pipe.data.storage import read_json
 from cogment_pipe.errors import CogmentError
 
+SEEN_ELSEWHERE = {".jsonl", ".parquet", ".zip", ".npy", ".md"}
 CANVASES = (12, 16, 20, 30)
 
 
@@ -58,7 +59,15 @@ def kind_of(path: Path) -> str:
         return _kind_of_csv(path)
     if path.suffix == ".json":
         return "arc" if _is_arc(path) else ""
-    return ""
+    return "sudoku list" if path.suffix not in SEEN_ELSEWHERE and _is_list(path) else ""
+
+
+def _is_list(path: Path) -> bool:
+    """Whether the first line that is no comment is a Sudoku of 81 digits and dots."""
+    with path.open("rb") as handle:
+        lines = (line.strip() for line in handle.readlines(4096))
+        first = next((line for line in lines if line and not line.startswith(b"#")), b"")
+    return len(first) == 81 and set(first) <= set(b"0123456789.")
 
 
 def _kind_of_csv(path: Path) -> str:
@@ -100,6 +109,12 @@ def _each(path: Path, suffix: str, title: str, read: Callable[[Path], GridSplit]
 
 def _sudoku(path: Path) -> str:
     return _each(path, ".csv", "Sudoku (Sudoku-Extreme's layout)", sudoku_csv.read)
+
+
+def _sudoku_list(path: Path) -> str:
+    files = [f for f in _files(path, "") if f.is_file() and kind_of(f) == "sudoku list"]
+    told = [f"{file.name}: {_count(sudoku_csv.read_list(file))}" for file in files]
+    return "\n  ".join(["Sudoku (tdoku's lists, solved here)", *told])
 
 
 def _maze(path: Path) -> str:
@@ -166,6 +181,7 @@ CHECKS: dict[str, Callable[[Path], str]] = {
     "prepared stage": _prepared,
     "arc": _arc,
     "sudoku_extreme": _sudoku,
+    "sudoku list": _sudoku_list,
     "maze_hard": _maze,
     "listops": _listops,
     "own grids": _own,

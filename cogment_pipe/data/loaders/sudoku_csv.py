@@ -1,4 +1,7 @@
-"""Sudoku-Extreme's CSV: `source,question,answer,rating`, 81 digits, `.` or 0 for a blank."""
+"""Sudoku-Extreme's CSV: `source,question,answer,rating`, 81 digits, `.` or 0 for a blank.
+
+Also tdoku's lists, one puzzle a line without an answer: those are solved here.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,15 @@ import numpy as np
 
 from cogment_pipe.data.generators import Draws, GridSplit, hash_rows
 from cogment_pipe.data.generators.sudoku_group import group_hash
-from cogment_pipe.data.generators.sudoku_solver import BOX_SHAPE, board
-from cogment_pipe.data.loaders.grid_files import Loaded, assign, csv_rows, data_files, sources
+from cogment_pipe.data.generators.sudoku_solver import BOX_SHAPE, board, candidates, solve
+from cogment_pipe.data.loaders.grid_files import (
+    Loaded,
+    assign,
+    csv_rows,
+    data_files,
+    sources,
+    text_lines,
+)
 from cogment_pipe.data.symbols import BLANK, DIGIT0
 from cogment_pipe.errors import CogmentError
 
@@ -22,8 +32,11 @@ NOTES = {"split_by": "class"}
 
 def load(corpus: dict, wanted: dict[str, int | None], draws: Draws) -> Loaded:
     """Puzzles of a folder or file; groups are symmetry classes of the solutions."""
-    files = data_files(corpus["path"], ".csv", "sudoku_extreme", HINT)
-    splits, dropped = assign({s: read(file) for s, file in files.items()}, wanted, draws)
+    path = Path(corpus["path"])
+    listed = path.is_file() and path.suffix != ".csv"
+    files = {"all": path} if listed else data_files(path, ".csv", "sudoku_extreme", HINT)
+    found = {s: read_list(file) if listed else read(file) for s, file in files.items()}
+    splits, dropped = assign(found, wanted, draws)
     return Loaded(splits, sources(corpus["path"], files, corpus), dropped)
 
 
@@ -43,6 +56,30 @@ def read(file: Path) -> GridSplit:
     if not questions:
         raise CogmentError(f"{file}: no puzzle")
     return _items(file, np.array(questions), np.array(answers), np.array(ratings, np.float32))
+
+
+def read_list(file: Path) -> GridSplit:
+    """Puzzles of a tdoku list, with the first solution of each; rating = dead ends of our search.
+
+    Lines that begin with # are comments. Raises CogmentError naming file and line.
+    """
+    puzzles, places = [], []
+    for line, text in text_lines(file):
+        where = f"{file}, line {line}"
+        if not text or text.startswith("#"):
+            continue
+        if len(text) != 81:
+            raise CogmentError(f"{where}: a puzzle has 81 cells, not {len(text)}")
+        puzzles.append(_digits(text.replace(".", "0"), 9, where))
+        places.append(line)
+    if not puzzles:
+        raise CogmentError(f"{file}: no puzzle")
+    given = np.array(puzzles, dtype=np.uint8)
+    solved = solve(candidates(given, 9), 9)
+    if not solved.found.all():
+        line = places[int(np.argmin(solved.found))]
+        raise CogmentError(f"{file}, line {line}: the puzzle has no solution")
+    return _items(file, given, solved.solution, solved.backtracks.astype(np.float32))
 
 
 def _digits(text: str, side: int, where: str) -> list[int]:
