@@ -26,7 +26,9 @@ evidence-grokking: $(VENV)/.done
 
 # README's pictures from a finished `small` run; the one of the page needs chromium.
 figures: $(VENV)/.done
-	$(BIN)/snakemake --cores $(CORES) docs/figures/maze.png --config scale=small
+	$(BIN)/snakemake --cores $(CORES) docs/figures/maze.png docs/figures/data-stage0.png \
+		docs/figures/data-stage1.png docs/figures/data-stage2.png docs/figures/data-stage3.png \
+		docs/figures/data-stage4.png --config scale=small
 
 # Weights of all stages with their model cards, into results/pretrained.
 pretrained: $(VENV)/.done

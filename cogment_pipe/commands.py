@@ -189,7 +189,7 @@ def overrides(arguments: Namespace, config: PipelineConfig) -> list[str]:
 
 def benchmark_data(arguments: Namespace) -> None:
     """`benchmark data`: rates of generators, augmentation and batches."""
-    from cogment_pipe.benchmarks.data_throughput import measure
+    from cogment_pipe.data_throughput import measure
 
     measure(
         arguments.data, arguments.slice, arguments.made_by, steps=arguments.steps, out=arguments.out

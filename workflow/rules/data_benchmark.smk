@@ -28,7 +28,7 @@ rule data_throughput:
         slices=all_stage_slices,
         data=expand("results/data/stage{j}", j=range(LAST + 1)),
         command=f"snakemake --cores 1 docs/evidence/data-throughput.json --config scale={CONFIG.scale} seed={CONFIG.seed}",
-        source=source_hash("cogment_pipe.benchmarks.data_throughput"),
+        source=source_hash("cogment_pipe.data_throughput"),
     message:
         "Measuring how fast data are made"
     shell:
