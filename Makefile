@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 CORES ?= all
 ARGS ?=
 
-.PHONY: run test test-slow science lint report evidence evidence-grokking figures pretrained docs clean distclean
+.PHONY: run test test-slow test-slurm slurm science lint report evidence evidence-grokking
+.PHONY: figures pretrained docs clean distclean
 
 run: $(VENV)/.done
 	$(BIN)/snakemake --cores $(CORES) all results/stage4/ $(ARGS)
@@ -40,12 +41,26 @@ docs: $(VENV)/.done
 	$(BIN)/python -m cogment_pipe config schema --out docs/config.schema.json
 
 test: lint
-	$(BIN)/python -m pytest -m "not science and not slow" $(ARGS)
+	$(BIN)/python -m pytest -m "not science and not slow and not slurm" $(ARGS)
 
 # Every saved entry tampered with: minutes. The ordinary suite kills a run of five stages twenty
 # times; two hundred kills: python -m tests.resume.kills --kills 200
 test-slow: $(VENV)/.done
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+# Starts a real Slurm on the loopback interface; needs root and Debian's packages slurmctld, slurmd,
+# slurm-client and munge, else it is skipped.
+test-slurm: $(VENV)/.done $(VENV)/slurm/.done
+	$(BIN)/python -m pytest -m slurm $(ARGS)
+
+# The executor for Slurm, apart from the rest: Snakemake imports every executor that it finds at
+# every call, and this one takes its time. For use: `PYTHONPATH=.venv/slurm snakemake --profile profiles/slurm`.
+slurm: $(VENV)/slurm/.done
+
+$(VENV)/slurm/.done: requirements-slurm.lock $(VENV)/.done
+	rm -rf $(@D)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(@D) -r $<
+	touch $@
 
 # Trains until something is learnt: about 15 minutes on two quiet cores.
 science: $(VENV)/.done

@@ -53,6 +53,13 @@ CORPUS_WITHOUT = {
 }
 
 
+class StageRuntime(Strict):
+    """What the training job of one stage asks of a scheduler; null: what `runtime` says."""
+
+    memory_mb: Count | None = None
+    minutes: Count | None = None
+
+
 class RuntimeConfig(Strict):
     """How a run is carried out; nothing here may change a result, and nothing here retrains."""
 
@@ -65,6 +72,14 @@ class RuntimeConfig(Strict):
     memory_mb: Count = Field(4000, description="memory asked of a scheduler for a training job")
     minutes: Count = Field(1440, description="wall time asked of a scheduler for a training job")
     retries: int = Field(1, ge=0, description="how often one call runs a killed job again")
+    stages: dict[int, StageRuntime] = Field({}, description="for the training of single stages")
+
+    def of(self, k: int) -> StageRuntime:
+        """What the training job of stage k asks for."""
+        own = self.stages.get(k, StageRuntime())
+        return StageRuntime(
+            memory_mb=own.memory_mb or self.memory_mb, minutes=own.minutes or self.minutes
+        )
 
 
 class ReportConfig(Strict):

@@ -63,6 +63,8 @@ def judge(owner: dict[str, Any], age: float, dead_after: float) -> Verdict:
             return "dead"  # this very job, before it was requeued
     if age <= dead_after:
         return "alive"
+    if job and job == os.environ.get("SLURM_JOB_ID"):
+        return "dead"  # Slurm knows of a job that is alive: this one
     return "alive" if job and slurm_job_alive(job) else "dead"
 
 

@@ -54,8 +54,8 @@ def test_cluster_extras_are_pinned(project, pyproject, pins):
     """The executors have pins too, in a lock file that adds to the first and repeats nothing."""
     extras = pyproject["project"]["optional-dependencies"]
     assert names(extras["cluster"]) <= set(pins)
-    added = locked(project / "requirements-cluster.lock")
-    assert names(extras["slurm"]) | names(extras["kubernetes"]) <= set(added)
+    added = locked(project / "requirements-slurm.lock")
+    assert names(extras["slurm"]) <= set(added)
     assert not set(added) & set(pins)
 
 

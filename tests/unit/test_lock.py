@@ -298,6 +298,22 @@ def test_requeued_job_follows_itself(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @linux
+def test_a_requeued_job_without_its_count_waits_for_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the count of restarts is lost, the job that Slurm calls alive is this one itself."""
+    fake_squeue(tmp_path / "bin", monkeypatch, "echo RUNNING")
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    folder = tmp_path / "lock"
+    write_owner(folder, age=1, slurm_job="77", **ELSEWHERE)
+    with pytest.raises(CogmentError, match="in use"):
+        FolderLock(folder).acquire()
+    write_owner(folder, age=10_000, slurm_job="77", **ELSEWHERE)
+    with FolderLock(folder) as lock:
+        lock.check()
+
+
+@linux
 def test_other_container_of_this_kernel_is_judged_by_flock(tmp_path: Path) -> None:
     """Process numbers of another container mean nothing here; a free flock of this kernel does."""
     write_owner(tmp_path, pid_space=1, host="container")

@@ -28,8 +28,8 @@ rule train_stage:
     resources:
         gpu=CONFIG.gpus,
         gpu_jobs=min(1, CONFIG.gpus),
-        mem_mb=CONFIG.runtime.memory_mb,
-        runtime=CONFIG.runtime.minutes,
+        mem_mb=lambda wildcards: CONFIG.runtime.of(int(wildcards.k)).memory_mb,
+        runtime=lambda wildcards: CONFIG.runtime.of(int(wildcards.k)).minutes,
         # Resources are no rerun trigger: the place for what may not change a result.
         snapshot_every=CONFIG.runtime.snapshot_every,
         log_every=CONFIG.runtime.log_every,
