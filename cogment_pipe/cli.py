@@ -89,7 +89,8 @@ def invalid_slice(error: ValueError) -> str | None:
 def set_up_logging(log: Path | None) -> None:
     """Talk goes to stderr, and to `log` as well where one is given."""
     logger = logging.getLogger("cogment_pipe")
-    logger.setLevel(logging.INFO)
+    # What all processes would say is said by the first.
+    logger.setLevel(logging.INFO if os.environ.get("RANK", "0") == "0" else logging.CRITICAL)
     logger.propagate = False
     for old in list(logger.handlers):
         logger.removeHandler(old)
@@ -98,7 +99,8 @@ def set_up_logging(log: Path | None) -> None:
     logger.addHandler(_plain(logging.StreamHandler(sys.stderr)))
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
-        logger.addHandler(_plain(logging.FileHandler(log, mode="w", encoding="utf-8")))
+        mode = "a" if "RANK" in os.environ else "w"  # one of several processes adds its own
+        logger.addHandler(_plain(logging.FileHandler(log, mode=mode, encoding="utf-8")))
 
 
 def _plain(handler: logging.Handler) -> logging.Handler:
@@ -231,8 +233,9 @@ def _add_train(subparsers: Any) -> None:
         "--on-environment-change",
         choices=["stop", "continue", "restart"],
         default="stop",
-        help="snapshot of another torch build, device, dtype or thread count",
+        help="snapshot of another torch build, device, dtype, thread or device count",
     )
+    parser.add_argument("--devices", type=int, default=1, help="processes, each with its device")
 
 
 def _add_evaluate(subparsers: Any) -> None:

@@ -95,6 +95,10 @@ def train(arguments: Namespace) -> int:
         raise CogmentError(f"--data: none of stage {arguments.stage}, only of {sorted(found)}")
     checks.is_folder(arguments.out)
     checks.is_folder(arguments.snapshots, "--snapshots")
+    if arguments.devices > 1 and "RANK" not in os.environ:
+        from cogment_pipe.launch import launch
+
+        return launch(arguments.devices, sys.argv[1:])
     from cogment_pipe.trainer import train_stage
 
     return train_stage(

@@ -58,6 +58,7 @@ class StageRuntime(Strict):
 
     memory_mb: Count | None = None
     minutes: Count | None = None
+    devices: Count = Field(1, description="GPUs (without one: processes) that train together")
 
 
 class RuntimeConfig(Strict):
@@ -78,7 +79,9 @@ class RuntimeConfig(Strict):
         """What the training job of stage k asks for."""
         own = self.stages.get(k, StageRuntime())
         return StageRuntime(
-            memory_mb=own.memory_mb or self.memory_mb, minutes=own.minutes or self.minutes
+            memory_mb=own.memory_mb or self.memory_mb,
+            minutes=own.minutes or self.minutes,
+            devices=own.devices,
         )
 
 

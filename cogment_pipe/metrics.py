@@ -16,24 +16,31 @@ PRECISION = 6
 
 
 class MetricLog:
-    """Append-only JSONL whose length a snapshot remembers, so that a resume can cut it back."""
+    """Append-only JSONL whose length a snapshot remembers, so that a resume can cut it back.
 
-    def __init__(self, path: Path) -> None:
+    Without a path it takes everything and keeps nothing: one process of several writes.
+    """
+
+    def __init__(self, path: Path | None) -> None:
         self.path = path
 
     @property
     def size(self) -> int:
         """Bytes written so far."""
-        return self.path.stat().st_size if self.path.exists() else 0
+        return self.path.stat().st_size if self.path and self.path.exists() else 0
 
     def truncate(self, size: int) -> None:
         """Cut the log to its first `size` bytes."""
+        if self.path is None:
+            return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with open(self.path, "ab") as file:
             file.truncate(size)
 
     def append(self, records: list[dict]) -> None:
         """Write records, one canonical JSON object a line, durably."""
+        if self.path is None:
+            return
         text = "".join(json.dumps(_rounded(r), sort_keys=True) + "\n" for r in records)
         with open(self.path, "ab") as file:
             file.write(text.encode())

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from cogment_pipe.atomic import sha256_file
+from cogment_pipe.distributed import local_rank, local_size, spawned
 from cogment_pipe.errors import CogmentError
 from cogment_pipe.provenance import MANIFEST
 from cogment_pipe.stage_config import StageSlice
@@ -46,6 +47,11 @@ def pick_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise CogmentError(f"device {name}: no CUDA device is visible; use --device cpu or auto")
+    if name == "cuda" and spawned():
+        wanted, found = local_size(), torch.cuda.device_count()
+        if wanted > found:
+            raise CogmentError(f"`devices` asks for {wanted} GPUs and {found} are here; lower it")
+        return torch.device("cuda", local_rank())
     return torch.device(name)
 
 

@@ -15,10 +15,12 @@ import torch
 
 from cogment_pipe.data.sampler import task_at
 from cogment_pipe.detect import ConvergenceDetector
+from cogment_pipe.distributed import ALONE, World
 from cogment_pipe.ema import WeightAverage
 from cogment_pipe.losses import joint_loss
 from cogment_pipe.model.act import ponder_price
 from cogment_pipe.model.feed import to_feed
+from cogment_pipe.model.memory import MemoryState
 from cogment_pipe.model.model import Cogment
 from cogment_pipe.optim import JointOptimizer
 from cogment_pipe.stage_config import HomeConfig, StageConfig, StageSlice
@@ -46,8 +48,13 @@ class StageTrainer:
         *,
         device: torch.device | str = "cpu",
         precision: str = "fp32",
+        world: World = ALONE,
     ) -> None:
-        """`train` holds this stage's data and, where it replays, that of earlier stages."""
+        """`train` holds this stage's data and, where it replays, that of earlier stages.
+
+        Every process of `world` runs the same steps, each on its rows of the same batches.
+        """
+        self.world = world
         self.model, self.slice, self.stage_number = model, slice, stage
         self.stage, self.validation = slice.stage, validation
         self.device, self.precision = torch.device(device), precision
@@ -88,6 +95,7 @@ class StageTrainer:
                 training_stage=self.stage_number,
                 device=self.device,
                 augment=True,
+                world=self.world,
             )
 
     def autocast(self) -> AbstractContextManager:
@@ -109,16 +117,17 @@ class StageTrainer:
                 lambda loss: self.optimizer.scale(loss).backward(),
                 applied / stage.max_steps,
             )
+        self.world.sum_gradients(self.optimizer.parameters)
         info = self.optimizer.step()
         self.step_count += 1
         if info.applied:
             self.average.update()
             self._consolidate(update)
         record: dict[str, object] = {"event": "train", "step": self.step_count, "task": name}
-        record |= update.parts.detached()
+        record |= self._whole(update.parts.detached())
         record |= {"lr": info.lr, "grad_norm": info.grad_norm, "memory_gate": None}
         if update.writes is not None:
-            record["memory_gate"] = update.writes.gate.detach().mean()
+            record["memory_gate"] = self._mean(update.writes.gate.detach()).mean()
         if not info.applied:
             record["applied"] = False
         return record
@@ -127,7 +136,22 @@ class StageTrainer:
         writes = self.stage.memory
         every = writes.consolidate_every
         if every and update.writes is not None and self.optimizer.applied % every == 0:
-            self.model.memory.consolidate(update.memory.detach(), writes.consolidate_rate)
+            ended = MemoryState(self._mean(update.memory.matrix.detach()))
+            self.model.memory.consolidate(ended, writes.consolidate_rate)
+
+    def _whole(self, parts: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Loss parts of the whole batch; a micro-batch's are weighed by its share already."""
+        if self.world.size == 1:
+            return parts
+        sums = self.world.sum(torch.stack([part.float() for part in parts.values()]))
+        return dict(zip(parts, sums.unbind(), strict=True))
+
+    def _mean(self, rows: torch.Tensor) -> torch.Tensor:
+        """(B, ...) of this process -> (1, ...) mean over the rows of all; alone: as it is."""
+        if self.world.size == 1:
+            return rows
+        count = self.world.sum(torch.tensor([float(len(rows))], device=rows.device))
+        return self.world.sum(rows.sum(0, keepdim=True)) / count
 
     def note_training(self, records: list[dict]) -> None:
         """Keep a running mean of training accuracy, which grokking detection compares with."""
@@ -218,12 +242,20 @@ class StageTrainer:
     # -- state ---------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, object]:
-        """The whole run but for its files: what a snapshot must hold."""
+        """The whole run but for its files: what a snapshot must hold.
+
+        All processes call it at the same step; only in process 0 is it complete.
+        """
+        streams = {name: s.state_dict() for name, s in sorted(self.streams.items())}
+        for other in self.world.gather({n: s.get("chunks", {}) for n, s in streams.items()}):
+            for name, chunks in other.items():
+                if chunks:
+                    streams[name]["chunks"] |= chunks
         return {
             "model": dict(self.model.named_parameters()),
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.state_dict(),
-            "streams": {name: s.state_dict() for name, s in sorted(self.streams.items())},
+            "streams": streams,
             "detector": self.detector.state_dict(),
             "step": self.step_count,
             "train_accuracy": self.train_accuracy,

@@ -17,6 +17,8 @@ from torch import Tensor
 
 from cogment_pipe.data.sampler import batch_indices
 from cogment_pipe.data.twins import TwinBatch, align, take, twin_batch
+from cogment_pipe.distributed import ALONE, World
+from cogment_pipe.errors import CogmentError
 from cogment_pipe.losses import (
     WHOLE,
     Alignment,
@@ -54,6 +56,7 @@ class Chunk:
     share: Share = WHOLE
     carry: Carry | None = None
     history: History | None = None
+    number: int = 0  # among the micro-batches of all processes
 
     def state_dict(self) -> dict[str, object]:
         """The carried tensors."""
@@ -80,11 +83,15 @@ class TaskStream:
         training_stage: int,
         device: torch.device,
         augment: bool = True,
+        world: World = ALONE,
     ) -> None:
-        """`home` is the configuration of the stage the task belongs to, `stage` its number."""
+        """`home` is the configuration of the stage the task belongs to, `stage` its number.
+
+        Of the micro-batches of a batch, process r of `world` has those of number r, r + size, ...
+        """
         self.data, self.home, self.stage = data, home, stage
         self.seed, self.training_stage, self.device = seed, training_stage, device
-        self.augment = augment
+        self.augment, self.world = augment, world
         self.updates = 0
         self.number, self.phase, self.depth = 0, 0, 1  # batch, its steps so far, its steps in all
         self.chunks: list[Chunk] = []
@@ -128,11 +135,16 @@ class TaskStream:
         return chunks
 
     def _split(self, twins: TwinBatch, n_symbols: int) -> list[Chunk]:
-        """Micro-batches of nearly equal size; a twin stays beside its original."""
-        n = len(twins.batch) - len(twins.source)
-        parts = np.array_split(np.arange(n), min(self.home.accumulate, n))
+        """This process's micro-batches of nearly equal size; a twin stays beside its original."""
+        n, world = len(twins.batch) - len(twins.source), self.world
+        if n < world.size:
+            raise CogmentError(
+                f"task {self.data.name}: {n} rows cannot be spread over {world.size} devices; "
+                "lower `devices` or raise batch_size"
+            )
+        parts = np.array_split(np.arange(n), min(self.home.accumulate * world.size, n))
         chunks, sizes = [], []
-        for part in parts:
+        for number, part in enumerate(parts):
             mine = np.flatnonzero(np.isin(twins.source, part))
             batch = twins.batch
             if len(parts) > 1:
@@ -144,12 +156,14 @@ class TaskStream:
             if len(found.original):
                 rows = (found.original, found.augmented, found.symbols)
                 alignment = Alignment(*(_tensor(a, self.device) for a in rows))
-            chunks.append(Chunk(to_feed(batch, self.stage, self.device), alignment))
             sizes.append([(targets != -100).sum(), len(batch), len(found.original)])
-        if len(chunks) > 1:
+            if number % world.size == world.rank:
+                feed = to_feed(batch, self.stage, self.device)
+                chunks.append(Chunk(feed, alignment, number=number))
+        if len(parts) > 1:
             totals = np.maximum(np.sum(sizes, 0), 1)
-            for chunk, size in zip(chunks, sizes, strict=True):
-                chunk.share = Share(*(size / totals).tolist())
+            for chunk in chunks:
+                chunk.share = Share(*(sizes[chunk.number] / totals).tolist())
         return chunks
 
     # -- updates -------------------------------------------------------------------------------
@@ -239,7 +253,7 @@ class TaskStream:
         names = ("updates", "number", "phase", "depth")
         state: dict[str, object] = {name: getattr(self, name) for name in names}
         if self.chunks:
-            state["chunks"] = {str(i): c.state_dict() for i, c in enumerate(self.chunks)}
+            state["chunks"] = {str(c.number): c.state_dict() for c in self.chunks}
         return state
 
     def load_state_dict(self, state: dict, n_symbols: int = 64) -> None:
@@ -249,8 +263,11 @@ class TaskStream:
         self.chunks = []
         if "chunks" in state:
             self.chunks = self._batch(self.number, n_symbols)
-            for number, chunk in enumerate(self.chunks):
-                chunk.load_state_dict(state["chunks"][str(number)], self.device)
+            counts = self.world.gather(len(self.chunks))
+            if sum(counts) != len(state["chunks"]):
+                return  # split over another number of processes: this batch's states start anew
+            for chunk in self.chunks:
+                chunk.load_state_dict(state["chunks"][str(chunk.number)], self.device)
 
 
 def _tensor(array: np.ndarray | None, device: torch.device) -> Tensor | None:

@@ -24,6 +24,7 @@ from cogment_pipe.determinism import (
     seed_global,
     set_determinism,
 )
+from cogment_pipe.distributed import ALONE, PeerLostError, World, open_world
 from cogment_pipe.errors import CogmentError
 from cogment_pipe.events import EventLog
 from cogment_pipe.metrics import MetricLog, ProgressLine
@@ -92,27 +93,45 @@ def train_stage(
     inputs = input_hashes(run)
     fingerprint = {"slice": sha256_text(text), "source": source, "inputs": inputs}
     where = environment(target, run.precision, deterministic=parsed.deterministic)
-    store = SnapshotStore(
-        run.snapshots, fingerprint, where, on_environment_change=on_environment_change
-    )
     with StopFlag() as stop:
         die_with_parent()
-        if not store.acquire(wait=True, stop=lambda: stop.requested):
-            return EXIT_RETRY
         try:
-            return _train(run, store, stop, inputs, where)
-        finally:
+            with open_world(target) as world:
+                if world.size > 1:
+                    where["devices"] = world.size
+                store = SnapshotStore(
+                    run.snapshots, fingerprint, where, on_environment_change=on_environment_change
+                )
+                return _locked(run, store, stop, inputs, where, world)
+        except PeerLostError:
+            return EXIT_RETRY  # whoever started the processes says which one ended, and how
+
+
+def _locked(
+    run: StageRun, store: SnapshotStore, stop: StopFlag, inputs: dict, where: dict, world: World
+) -> int:
+    """Train under the lock on the snapshots, which process 0 holds for all."""
+    held = world.main and store.acquire(wait=True, stop=lambda: stop.requested)
+    try:
+        if not world.told(held):
+            return EXIT_RETRY
+        return _train(run, store, stop, inputs, where, world)
+    finally:
+        if held:
             store.release()
 
 
-def _train(run: StageRun, store: SnapshotStore, stop: StopFlag, inputs: dict, where: dict) -> int:
-    snapshot = store.latest()
+def _train(
+    run: StageRun, store: SnapshotStore, stop: StopFlag, inputs: dict, where: dict, world: World
+) -> int:
+    snapshot = world.told(store.latest() if world.main else None)
     if snapshot is not None and snapshot.finished:
-        log.warning("RE-EMIT stage %d: finished at step %d", run.stage, snapshot.step)
-        publish(run, snapshot.tensors, snapshot.meta, inputs, where, store.bit_identical)
+        if world.main:
+            log.warning("RE-EMIT stage %d: finished at step %d", run.stage, snapshot.step)
+            publish(run, snapshot.tensors, snapshot.meta, inputs, where, store.bit_identical)
         return 0
-    trainer = build_trainer(run)
-    metrics = MetricLog(run.snapshots / "metrics.jsonl")
+    trainer = build_trainer(run, world)
+    metrics = MetricLog(run.snapshots / "metrics.jsonl" if world.main else None)
     if snapshot is not None:
         log.warning("RESUME stage %d at step %d", run.stage, snapshot.step)
         trainer.load_state_dict(checkpoint.unflatten("run", snapshot.tensors, snapshot.meta))
@@ -123,7 +142,7 @@ def _train(run: StageRun, store: SnapshotStore, stop: StopFlag, inputs: dict, wh
     sinks = Sinks(
         metrics,
         ProgressLine(run.stage, trainer.stage.max_steps, trainer.step_count),
-        EventLog(run.events, trainer.step_count),
+        EventLog(run.events if world.main else None, trainer.step_count),
     )
     try:
         verdict = _loop(run, trainer, store, sinks, stop)
@@ -137,8 +156,9 @@ def _train(run: StageRun, store: SnapshotStore, stop: StopFlag, inputs: dict, wh
         log.warning("stage %d ends unmet: %s (%s)", run.stage, *verdict)
     if verdict[0] == "plateau_unmet" and run.slice.on_unmet == "fail":
         raise CogmentError(f"stage {run.stage} did not meet its criteria: {verdict[1]}")
-    store.save(trainer.step_count, tensors, meta, finished=True)
-    publish(run, tensors, meta, inputs, where, store.bit_identical)
+    if world.main:
+        store.save(trainer.step_count, tensors, meta, finished=True)
+        publish(run, tensors, meta, inputs, where, store.bit_identical)
     return 0
 
 
@@ -167,6 +187,7 @@ def _loop(
     run: StageRun, trainer: StageTrainer, store: SnapshotStore, sinks: Sinks, stop: StopFlag
 ) -> tuple[str, str] | None:
     """Steps until the stage is over (its verdict) or somebody asks to stop (None)."""
+    world = trainer.world
     pending: list[dict] = []
     while True:
         verdict = trainer.verdict()
@@ -176,18 +197,21 @@ def _loop(
             seed_global(key(run.slice.seed, run.stage, trainer.step_count, 0, "global"))
             pending.append(trainer.train_step())
         step = trainer.step_count
-        stopping = stop.requested  # read once: a stop that comes later waits for the next step
+        # read once: a stop that comes later waits for the next step
+        stopping = world.any(stop.requested)
         if step % run.log_every == 0 or trainer.due() or stopping:
             pending = _flush(pending, trainer, sinks)
         if trainer.due():
             record = trainer.validate()
             sinks.validation(record)
-            if record["best"]:
+            if record["best"] and world.main:
                 tensors, meta = best_state(trainer)
                 store.save_best(step, float(record["accuracy"]), tensors, meta)
         if stopping or step % run.snapshot_every == 0:
             pending = _flush(pending, trainer, sinks)
-            store.save(step, *run_state(trainer, sinks.metrics))
+            state = run_state(trainer, sinks.metrics)
+            if world.main:
+                store.save(step, *state)
         if stopping:
             log.warning("stopped on request: snapshot at step %d; run it again to go on", step)
             return None
@@ -202,7 +226,7 @@ def _flush(pending: list[dict], trainer: StageTrainer, sinks: Sinks) -> list[dic
     return []
 
 
-def build_trainer(run: StageRun) -> StageTrainer:
+def build_trainer(run: StageRun, world: World = ALONE) -> StageTrainer:
     """Model, data and optimizers of a run at its first step."""
     seed_global(key(run.slice.seed, 0, 0, 0, "model"))
     model = Cogment(run.slice.model).to(run.device)
@@ -225,6 +249,7 @@ def build_trainer(run: StageRun) -> StageTrainer:
         validation,
         device=run.device,
         precision=run.precision,
+        world=world,
     )
 
 

@@ -26,7 +26,8 @@ rule train_stage:
     # --cores may shrink {threads}; torch takes its count from the slice, so the bits do not change.
     threads: CONFIG.threads
     resources:
-        gpu=CONFIG.gpus,
+        gpu=lambda wildcards: CONFIG.gpus * CONFIG.runtime.of(int(wildcards.k)).devices,
+        devices=lambda wildcards: CONFIG.runtime.of(int(wildcards.k)).devices,
         gpu_jobs=min(1, CONFIG.gpus),
         mem_mb=lambda wildcards: CONFIG.runtime.of(int(wildcards.k)).memory_mb,
         runtime=lambda wildcards: CONFIG.runtime.of(int(wildcards.k)).minutes,
@@ -48,5 +49,6 @@ rule train_stage:
         " --source {params.source} --data {params.data} {params.init} --out {output.folder}"
         " --snapshots results/.snapshots/stage{wildcards.k}"
         " --snapshot-every {resources.snapshot_every} --log-every {resources.log_every}"
-        " --device {resources.device} --on-environment-change {resources.on_change}"
+        " --device {resources.device} --devices {resources.devices}"
+        " --on-environment-change {resources.on_change}"
         " --events {resources.events} --log {log}"
