@@ -56,8 +56,8 @@ CORPUS_WITHOUT = {
 class StageRuntime(Strict):
     """What the training job of one stage asks of a scheduler; null: what `runtime` says."""
 
-    memory_mb: Count | None = None
-    minutes: Count | None = None
+    memory_mb: Count | None = Field(None, description="memory asked of a scheduler, in MB")
+    minutes: Count | None = Field(None, description="wall time asked of a scheduler")
     devices: Count = Field(1, description="GPUs (without one: processes) that train together")
 
 

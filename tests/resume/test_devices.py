@@ -19,7 +19,7 @@ STEPS = 50
 SNAPSHOT_EVERY = 10
 
 
-@pytest.fixture(scope="module", params=["grid", "text"])
+@pytest.fixture(scope="module", params=["grid", pytest.param("text", marks=pytest.mark.slow)])
 def stage(request, project, tmp_path_factory) -> Stage:
     """A grid stage with carried states and twins, and a text stage with memory; both replay."""
     prepared = prepare(request.param, tmp_path_factory.mktemp(request.param), project)

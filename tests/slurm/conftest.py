@@ -59,7 +59,7 @@ class Slurm:
         ).split()
 
 
-def wait_for(condition, seconds: float = 240.0):
+def wait_for(condition, seconds: float = 600.0):
     """The first true value of `condition`, asked four times a second."""
     end = time.monotonic() + seconds
     while not (found := condition()):
