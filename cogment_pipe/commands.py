@@ -6,6 +6,7 @@ Each imports what it needs when it runs, so that `--help` and a wrong argument a
 from __future__ import annotations
 
 import os
+import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
