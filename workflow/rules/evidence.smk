@@ -27,6 +27,15 @@ rule evidence:
         " --benchmarks benchmarks --made-by {params.command:q} --log {log}"
 
 
+def grokking_command():
+    """The command that makes the benchmark as it is configured here."""
+    command = "snakemake --cores all results/benchmarks/grokking/"
+    arms = CONFIG.benchmarks.grokking.only
+    if arms is None:
+        return command
+    return f"{command} --config set='benchmarks.grokking.only=[{','.join(arms)}]'"
+
+
 rule grokking_evidence:
     input:
         table="results/benchmarks/grokking/table.json",
@@ -45,7 +54,7 @@ rule grokking_evidence:
         runtime=10,
     params:
         folder=subpath(input.table, parent=True),
-        command="snakemake --cores all results/benchmarks/grokking/",
+        command=grokking_command(),
     message:
         "Writing the evidence of the grokking benchmark"
     shell:

@@ -66,7 +66,7 @@ def make_benchmark(folder: Path, arms: int = 1, seeds: int = 1) -> Path:
 def test_a_benchmark_gives_evidence_with_thinned_curves(tmp_path):
     """Guards: figures of a benchmark with its manifest's sha256, curves short, ends kept."""
     folder = make_benchmark(tmp_path / "grokking")
-    evidence = collect_benchmark(folder, tmp_path, "command")
+    evidence = collect_benchmark(folder, "command")
     points = evidence["curves"]["arm0"]["0"]
     assert len(points) <= POINTS
     assert points[0] == [20, 0.123, 0.654] and points[-1][0] == 2000
@@ -81,7 +81,7 @@ def test_evidence_of_a_changed_benchmark_is_refused(tmp_path):
     folder = make_benchmark(tmp_path / "grokking")
     (folder / "table.json").write_text("{}")
     with pytest.raises(CogmentError, match="its manifest says"):
-        collect_benchmark(folder, tmp_path, "command")
+        collect_benchmark(folder, "command")
 
 
 def test_evidence_files_stay_small(tmp_path):
