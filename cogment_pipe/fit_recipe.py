@@ -1,7 +1,6 @@
 """The recipe of `fit`: how one's own puzzles or questions are trained where nothing is said.
 
-From the data and a few words to the `StageSlice` that the trainer takes. Torch-free. Figures behind
-the defaults are in docs/decisions.md.
+From the data and a few words to the `StageSlice` that the trainer takes. Torch-free.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import pytest
 from cogment_pipe import cli
 
 BLOCK = re.compile(r"```(sh|python)\n(.*?)```", re.DOTALL)
-SMALLER = {"--steps": "2", "--threads": "1"}
+SMALLER = {"--seconds": "0.02", "--threads": "1"}
 TINY = ["--set", "model.d_model=16", "--set", "n_heads=2", "--set", "ffn_hidden=8"]
 
 
