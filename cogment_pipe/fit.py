@@ -203,7 +203,7 @@ def plan(options: FitOptions, slice: StageSlice, number: int, work: Path) -> dic
 
 
 def seconds_per_step(slice: StageSlice, number: int, data: Path, options: FitOptions) -> float:
-    """Time of a training step: six steps, or more of them for a tenth of the budget, at most 2 s."""
+    """Time of a training step, over three steps, or more for a tenth of the budget up to 2 s."""
     device = pick_device(options.device)
     seed_global(key(slice.seed, 0, 0, 0, "model"))
     trainer = StageTrainer(
