@@ -115,3 +115,13 @@ def test_grokking_is_a_late_rise_after_memorising():
 def test_what_is_not_grokking(points):
     """Ordinary learning and mere memorising are not called grokking."""
     assert find_grokking(curve(*points)) is None
+
+
+@pytest.mark.parametrize(("arm", "groks"), [("muon", True), ("B", False)])
+def test_real_curves_of_the_grokking_benchmark(project, arm, groks):
+    """Muon memorises by step 220 and generalises at 400 or later; B does both close together."""
+    evidence = json.loads((project / "docs" / "evidence" / "grokking.json").read_text())
+    for seed, points in evidence["curves"][arm].items():
+        found = find_grokking(points)
+        assert (found is not None) == groks
+        assert not groks or found >= evidence["runs"][f"{arm}-seed{seed}"]["reached"]
