@@ -126,12 +126,15 @@ def _limits(run: Run) -> str:
 
 def _data(run: Run) -> str:
     rows = [
-        [row["stage"], row["task"], row["origin"], facts.count(row["train"]), row["licence"]]
+        [
+            *(row["stage"], row["task"], row["origin"], row["settings"]),
+            *(facts.count(row["train"]), row["licence"]),
+        ]
         for row in facts.data_rows(run)
     ]
     if not rows:
         return "No data manifests were found beside these weights."
-    return _table(["stage", "task", "origin", "training items", "licence"], rows)
+    return _table(["stage", "task", "origin", "settings", "training items", "licence"], rows)
 
 
 def _provenance(run: Run) -> str:

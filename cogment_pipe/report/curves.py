@@ -25,6 +25,7 @@ from cogment_pipe.report.theme import (
 )
 
 POINTS = 200
+FEW = 60  # points of a noisy line that shares its drawing with others
 LOSS_PARTS = (
     ("loss_steps", "steps"),
     ("loss_mixed", "mixed"),
@@ -75,9 +76,7 @@ def stage_panels(record: StageRecord) -> list[Panel]:
         lambda: loss_panel(record, events),
         lambda: accuracy_panel(record, events),
         lambda: task_panel(record),
-        lambda: simple_panel(
-            record, events, "ponder", "Refinement steps (ponder)", "expected steps"
-        ),
+        lambda: ponder_panel(record, events),
         lambda: simple_panel(record, record.train, "lr", "Learning rate", "rate"),
         lambda: simple_panel(record, events, "memory_gate", "Memory gate", "mean gate"),
         lambda: simple_panel(record, record.train, "grad_norm", "Gradient norm", "before clipping"),
@@ -150,7 +149,7 @@ def task_panel(record: StageRecord) -> Panel | None:
     with canvas("step") as (figure, axes):
         for number, name in enumerate(names):
             events = [
-                {"step": event.get("step"), "value": event["tasks"][name].get("accuracy")}
+                {"step": event.get("step"), "value": event["tasks"][name].get("exact")}
                 for event in record.validation
                 if name in (event.get("tasks") or {})
             ]
@@ -158,9 +157,27 @@ def task_panel(record: StageRecord) -> Panel | None:
             legend.append(key(name, number))
         axes.set_ylim(-0.03, 1.05)
         _marks(axes, record, labels=False)
-        text = f"Validation metric of stage {record.stage} by task: {', '.join(names)}"
+        text = f"Items wholly right in validation of stage {record.stage}: {', '.join(names)}"
         svg = inline(figure, f"s{record.stage}-tasks", text)
-    return Panel("Validation by task", svg, tuple(legend))
+    return Panel("Validation by task", svg, tuple(legend), "Share of items wholly right.")
+
+
+def ponder_panel(record: StageRecord, events: list[dict]) -> Panel | None:
+    """Expected refinement steps, one line for each task: tasks differ in how many they may take."""
+    names = sorted({str(event.get("task")) for event in events if event.get("ponder") is not None})
+    if len(names) < 2:
+        title = "Refinement steps (ponder)"
+        return simple_panel(record, events, "ponder", title, "expected steps")
+    legend = []
+    with canvas("step") as (figure, axes):
+        for number, name in enumerate(names):
+            own = [event for event in events if str(event.get("task")) == name]
+            axes.plot(*thin(*column(own, "ponder"), FEW), linewidth=1.3, **series(number))
+            legend.append(key(name, number))
+        _marks(axes, record, labels=False)
+        text = f"Expected refinement steps of stage {record.stage} by task: {', '.join(names)}"
+        svg = inline(figure, f"s{record.stage}-ponder", text)
+    return Panel("Refinement steps (ponder)", svg, tuple(legend), "In training, by task.")
 
 
 def simple_panel(

@@ -146,7 +146,10 @@ def stage_facts(record: StageRecord) -> list[tuple[str, str]]:
         if config.get(name) is not None:
             rows.append((words, f"{config[name]:g}"))
     if "grokfast" in config:
-        rows.append(("GrokFast", "on" if config["grokfast"] else "off"))
+        # A stage asks for the filter; the switch for all stages decides too.
+        enabled = ((record.manifest or {}).get("slice") or {}).get("grokfast") or {}
+        on = config["grokfast"] and enabled.get("enabled", True)
+        rows.append(("GrokFast", "on" if on else "off"))
     grokking = summary.get("grokking") or {}
     if grokking.get("step") is not None:
         rows.append(("grokking", f"step {grokking['step']:,}"))
@@ -167,6 +170,7 @@ def data_rows(run: Run) -> list[dict]:
                     "stage": record.stage,
                     "task": name,
                     "origin": data_origin(task),
+                    "settings": _settings(record, name),
                     "metric": task.get("metric") or NONE,
                     **{
                         split: (splits.get(split) or {}).get("items")
@@ -178,6 +182,15 @@ def data_rows(run: Run) -> list[dict]:
                 }
             )
     return rows
+
+
+def _settings(record: StageRecord, task: str) -> str:
+    """The generator's or reader's settings, as the stage was configured."""
+    stage = ((record.manifest or {}).get("slice") or {}).get("stage") or {}
+    found = (stage.get("tasks") or {}).get(task) or (stage.get("corpora") or {}).get(task) or {}
+    params = found.get("params") or {}
+    said = [f"{name.replace('_', ' ')} {plain(params[name])}" for name in sorted(params)]
+    return ", ".join(said) or "default"
 
 
 def dropped(splits: dict) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cogment_pipe.atomic import canonical_json, sha256_text
 from cogment_pipe.report.artifacts import Run, StageRecord
 from cogment_pipe.report.provenance_chain import StageChain, broken_links
 from cogment_pipe.report.tasks import best_baseline
@@ -31,6 +32,7 @@ def findings(run: Run, chains: list[StageChain]) -> list[Finding]:
         text = "Scale tiny only exercises the machinery: its scores say nothing about the model."
         found.append(Finding("Scale", text))
     found += _leaks(run)
+    found += _stale(run)
     for record in run.trained:
         found += _stage_findings(record)
     found += _mixed(run)
@@ -38,6 +40,25 @@ def findings(run: Run, chains: list[StageChain]) -> list[Finding]:
     found += _below_baseline(run)
     found += _missing(run)
     return found
+
+
+def _stale(run: Run) -> list[Finding]:
+    """Stages whose recorded configuration is not the one that the page was asked for."""
+    slices = run.slice.get("slices") or {}
+    changed = [
+        str(record.stage)
+        for record in run.trained
+        if record.manifest and str(record.stage) in slices
+        if sha256_text(canonical_json(record.manifest.get("slice"))) != slices[str(record.stage)]
+    ]
+    if not changed:
+        return []
+    which = f"stage {changed[0]} was" if len(changed) == 1 else f"stages {', '.join(changed)} were"
+    text = (
+        f"The configuration has changed since {which} trained; this page "
+        "shows what they were trained with. `python -m cogment_pipe why` says what differs."
+    )
+    return [Finding("Stale", text)]
 
 
 def _leaks(run: Run) -> list[Finding]:

@@ -134,6 +134,8 @@ def _shape(grid: Grid) -> tuple[int, int]:
 def _cell_size(kind: str, height: int, width: int) -> int:
     """Pixels of a cell: small grids stay legible, large ones fit a phone."""
     least, most = (14, 22) if kind in ("sudoku", "digits", "values") else (4, 16)
+    if height == 1:
+        least = 18  # one row: there is room, and its symbols are read one by one
     return max(least, min(most, 148 // max(height, width)))
 
 

@@ -10,6 +10,7 @@ if str(PROJECT) not in sys.path:
 
 from cogment_pipe import config as configuration
 from cogment_pipe import corpora, workflow_hooks
+from cogment_pipe.report.assets import assets_digest
 from cogment_pipe.data import task_kinds
 
 CONFIG = workflow_hooks.open_run(PROJECT, config, main=workflow.is_main_process)

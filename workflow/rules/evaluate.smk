@@ -9,7 +9,12 @@ rule evaluate_stage:
         tokenizer=TOKENIZER if LAST >= min(TEXT_STAGES) else [],
     output:
         folder=directory("results/eval/stage{k}"),
-        metrics="results/eval/stage{k}/metrics.json",
+        metrics=report(
+            "results/eval/stage{k}/metrics.json",
+            caption="../report/scores.rst",
+            category="Stages",
+            labels={"stage": "{k}", "what": "Scores on all test sets"},
+        ),
         predictions="results/eval/stage{k}/predictions.jsonl",
     log:
         "logs/evaluate/stage{k}.log",

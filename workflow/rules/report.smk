@@ -4,7 +4,6 @@
 rule report:
     input:
         data=expand("results/data/stage{j}/manifest.json", j=range(LAST + 1)),
-        leaks="results/data/leaks.json",
         stages=expand(
             "results/stage{j}/{name}",
             j=range(LAST + 1),
@@ -16,11 +15,23 @@ rule report:
             name=["metrics.json", "predictions.jsonl"],
         ),
     output:
-        report(
+        page=report(
             "results/report/index.html",
             caption="../report/page.rst",
             category="Report",
-            labels={"page": "The run"},
+            labels={"what": "The whole run, one page"},
+        ),
+        summary=report(
+            "results/report/summary.json",
+            caption="../report/summary.rst",
+            category="Report",
+            labels={"what": "Its main numbers"},
+        ),
+        retention=report(
+            "results/report/retention.svg",
+            caption="../report/retention.rst",
+            category="Report",
+            labels={"what": "Retention of every stage"},
         ),
     log:
         "logs/report.log",
@@ -35,8 +46,10 @@ rule report:
         runtime=30,
     params:
         slice=configuration.report_slice(CONFIG),
-        folder=subpath(output[0], parent=True),
+        folder=subpath(output.page, parent=True),
         source=source_hash("cogment_pipe.report.page"),
+        # Template, style and script are no modules: their bytes count by themselves.
+        assets=assets_digest(),
     message:
         "Writing the report page"
     shell:

@@ -13,7 +13,12 @@ rule train_stage:
         weights="results/stage{k}/model.safetensors",
         config="results/stage{k}/config.json",
         metrics="results/stage{k}/metrics.jsonl",
-        summary="results/stage{k}/summary.json",
+        summary=report(
+            "results/stage{k}/summary.json",
+            caption="../report/stage.rst",
+            category="Stages",
+            labels={"stage": "{k}", "what": "How it ended"},
+        ),
         manifest="results/stage{k}/manifest.json",
     log:
         "logs/train/stage{k}.log",
