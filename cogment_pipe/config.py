@@ -38,7 +38,7 @@ STAGES = (0, 1, 2, 3, 4)
 SCALES = ("tiny", "small", "full")
 TEXT_STAGES = (3, 4)
 NOT_IN_REPORT = {"runtime", "report", "auto_unlock", "on_environment_change", "corpora"}
-NOT_IN_REPORT |= {"corpora_root", "init_from", "benchmarks"}
+NOT_IN_REPORT |= {"corpora_root", "init_from", "benchmarks", "ablations"}
 Slice = TypeVar("Slice", StageSlice, EvaluationSlice)
 # What the data of a stage depends on; learning rates and the like must stay out of this.
 DATA_KEYS = {
