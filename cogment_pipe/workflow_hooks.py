@@ -20,6 +20,10 @@ from cogment_pipe.config import STAGES, PipelineConfig, cuda_visible, load_confi
 from cogment_pipe.errors import CogmentError
 from cogment_pipe.run_record import write_run_record
 
+# These open the JSON files that they name, never the weights beside them, and the page tells by
+# itself what changed since it was recorded: it can be made after the checkpoints are gone.
+JSON_ONLY = {"report", "figures"}
+
 
 def in_one_line(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator: a CogmentError becomes one line on stderr and exit code 2."""
@@ -74,7 +78,7 @@ def before_run(project: Path, config: PipelineConfig, dag: Any) -> None:
                 raise CogmentError(f"stage {k}: {problem}")
     automatic = config.scale_was_auto and not cuda_visible()
     guard.refuse_training_without_gpu(config.scale, automatic, config.runtime.device, training)
-    inputs = (path for job in jobs for path in job.input)
+    inputs = (path for job in jobs if job.rule.name not in JSON_ONLY for path in job.input)
     made = (path for job in jobs for path in job.output)
     guard.refuse_damaged(guard.read_by_run(inputs, made))
     guard.keep_scale(config.scale)
