@@ -14,7 +14,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from cogment_pipe import caller, corpora, guard, snakemake_lock
+from cogment_pipe import caller, corpora, guard, preflight, snakemake_lock
 from cogment_pipe.closure import CodeIndex
 from cogment_pipe.config import STAGES, PipelineConfig, cuda_visible, load_config
 from cogment_pipe.errors import CogmentError
@@ -81,6 +81,7 @@ def before_run(project: Path, config: PipelineConfig, dag: Any) -> None:
     inputs = (path for job in jobs if job.rule.name not in JSON_ONLY for path in job.input)
     made = (path for job in jobs for path in job.output)
     guard.refuse_damaged(guard.read_by_run(inputs, made))
+    preflight.check(config, training, project, say, gpu=cuda_visible())
     guard.keep_scale(config.scale)
     for k in guard.keep_previous(training):
         say(f"stage {k}: the old results are kept in results/.previous/stage{k}")
