@@ -28,6 +28,7 @@ REDUNDANT = {
     "run/streams/*/updates": "a count that nothing reads",
     "run/optimizer/scaler": "empty but under fp16",
     "run/optimizer/filter/seen": "counts of the windowed average, empty for the exponential one",
+    "run/train_accuracy": "read by grokking detection, through the detector's curve",
 }
 AMID, LAST = 6, STEPS
 """Amid a batch of both tasks, with another batch and a validation to come; and the last step, where
