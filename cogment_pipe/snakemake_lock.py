@@ -90,10 +90,12 @@ def _other_snakemake() -> bool:
             continue
         try:
             same = os.path.samestat(os.stat(entry / "cwd"), here)
-            command = (entry / "cmdline").read_bytes().split(b"\0")[:6] if same else []
+            command = (entry / "cmdline").read_bytes().split(b"\0") if same else []
         except OSError:
             continue
-        named = any(word.rpartition(b"/")[2] == b"snakemake" for word in command)
+        named = any(word.rpartition(b"/")[2] == b"snakemake" for word in command[:6])
+        # A cluster's job, which outlives its call, is a snakemake that takes no lock.
+        named = named and b"--nolock" not in command
         if named and start_time(int(entry.name)) is not None:
             return True
     return False
