@@ -78,9 +78,11 @@ def before_run(project: Path, config: PipelineConfig, dag: Any) -> None:
                 raise CogmentError(f"stage {k}: {problem}")
     automatic = config.scale_was_auto and not cuda_visible()
     guard.refuse_training_without_gpu(config.scale, automatic, config.runtime.device, training)
-    inputs = (path for job in jobs if job.rule.name not in JSON_ONLY for path in job.input)
-    made = (path for job in jobs for path in job.output)
+    inputs = [path for job in jobs if job.rule.name not in JSON_ONLY for path in job.input]
+    json_files = [path for job in jobs if job.rule.name in JSON_ONLY for path in job.input]
+    made = [path for job in jobs for path in job.output]
     guard.refuse_damaged(guard.read_by_run(inputs, made))
+    guard.refuse_damaged(guard.read_by_run(json_files, made), only=json_files)
     preflight.check(config, training, project, say, gpu=cuda_visible())
     guard.keep_scale(config.scale)
     for k in guard.keep_previous(training):
