@@ -190,6 +190,9 @@ class StageConfig(Strict):
     learning_rate: Positive = Field(
         description="the stage's rate; scales the components' rates together"
     )
+    memory_rate: Positive = Field(
+        1.0, description="further factor on the memory's rate in this stage"
+    )
     max_refinement_steps: Count = Field(description="refinement steps at most")
     act_threshold: Rate = Field(
         0.99, description="sum of halting probabilities at which a row halts"

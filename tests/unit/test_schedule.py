@@ -48,4 +48,7 @@ def test_rate_scales_by_component_and_stage() -> None:
     assert rate("core", 0, config, nominal) == pytest.approx(3e-4)
     assert rate("halting", 0, config, nominal) == pytest.approx(5e-4)
     assert rate("memory", 0, config, slow) == pytest.approx(1e-4 / 6)
+    eager = slow.model_copy(update={"memory_rate": 3.0})
+    assert rate("memory", 0, config, eager) == pytest.approx(1e-4 / 2)
+    assert rate("core", 0, config, eager) == rate("core", 0, config, slow)
     assert rate("other", 99, config, nominal) == pytest.approx(2e-4 * nominal.final_lr_ratio)
