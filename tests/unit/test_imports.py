@@ -65,7 +65,7 @@ NEVER = [
         ],
     ),
     ("evaluator", ["config", *BESIDE]),
-    ("benchmarks", ["config", "data", "model", "trainer", "evaluator", "optim"]),
+    ("benchmarks.grokking", ["config", "data", "model", "trainer", "evaluator", "optim"]),
     ("stage_config", ["config", "evaluation_config", "data", "model"]),
     ("report", ["model", "data", "trainer", "evaluator", "scoring", "benchmarks"]),
     ("config", ["data", "model", "trainer", "evaluator", "report", "benchmarks"]),
