@@ -43,8 +43,9 @@ docs: $(VENV)/.done
 test: lint
 	$(BIN)/python -m pytest -m "not science and not slow and not slurm" $(ARGS)
 
-# Every saved entry tampered with: minutes. The ordinary suite kills a run of five stages twenty
-# times; two hundred kills: python -m tests.resume.kills --kills 200
+# The page in a browser, Snakemake's own report, the grokking arms in short, text on two processes.
+# The ordinary suite kills a run of five stages twenty times; two hundred kills:
+# python -m tests.resume.kills --kills 200
 test-slow: $(VENV)/.done
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
