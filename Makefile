@@ -41,7 +41,7 @@ docs: $(VENV)/.done
 	$(BIN)/python -m cogment_pipe config schema --out docs/config.schema.json
 
 test: lint
-	$(BIN)/python -m pytest -m "not science and not slow and not slurm" $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not science and not slow and not slurm" $(ARGS)
 
 # The page in a browser, Snakemake's own report, the grokking arms in short, text on two processes.
 # The ordinary suite kills a run of five stages twenty times; two hundred kills:
