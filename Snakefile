@@ -6,6 +6,7 @@ min_version("9.5")
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/common_extras.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"

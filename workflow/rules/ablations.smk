@@ -9,18 +9,6 @@ COMPARED = [
 ]
 
 
-@workflow_hooks.in_one_line
-def compared_scores(wildcards):
-    """Score files of all compared runs, each once."""
-    return list(dict.fromkeys(RUNS.score_file(run, k) for run, k in COMPARED))
-
-
-@workflow_hooks.in_one_line
-def ablations_slice(wildcards):
-    """Which score file belongs to which variant, seed and stage."""
-    return RUNS.comparison()
-
-
 rule ablations:
     input:
         scores=compared_scores,

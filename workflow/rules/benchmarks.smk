@@ -4,19 +4,6 @@
 GROKKING = CONFIG.benchmarks.grokking
 
 
-def grokking_runs(wildcards):
-    """Run files of all arms and seeds of a suite."""
-    return [
-        f"results/benchmarks/runs/{wildcards.suite}/{arm}-seed{seed}.jsonl"
-        for arm, seed in GROKKING.runs(wildcards.suite)
-    ]
-
-
-def grokking_arm_slice(wildcards):
-    """What a run of an arm depends on."""
-    return configuration.grokking_slice(CONFIG, wildcards.suite, wildcards.arm)
-
-
 rule grokking_run:
     output:
         "results/benchmarks/runs/{suite}/{arm}-seed{seed}.jsonl",

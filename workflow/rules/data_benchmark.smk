@@ -1,14 +1,6 @@
 # How fast data are made, in CPU time. Not part of `all`: it writes into docs, on request.
 
 
-def all_stage_slices(wildcards):
-    """The training slices of all stages, by number."""
-    slices = {
-        k: json.loads(configuration.stage_slice(CONFIG, k)) for k in range(LAST + 1)
-    }
-    return json.dumps(slices, sort_keys=True)
-
-
 rule data_throughput:
     input:
         data=expand("results/data/stage{j}/manifest.json", j=range(LAST + 1)),

@@ -27,15 +27,6 @@ rule evidence:
         " --benchmarks benchmarks --made-by {params.command:q} --log {log}"
 
 
-def grokking_command():
-    """The command that makes the benchmark as it is configured here."""
-    command = "snakemake --cores all results/benchmarks/grokking/"
-    arms = CONFIG.benchmarks.grokking.only
-    if arms is None:
-        return command
-    return f"{command} --config set='benchmarks.grokking.only=[{','.join(arms)}]'"
-
-
 rule grokking_evidence:
     input:
         table="results/benchmarks/grokking/table.json",
