@@ -53,6 +53,8 @@ def verify(arguments: Namespace) -> int:
     from cogment_pipe.staleness import verify_results
 
     places, problems = verify_results(arguments.results)
+    if not places:
+        raise CogmentError(f"{arguments.results}: no manifest in it; name a results folder")
     for problem in problems:
         print(problem)
     print(f"{len(places)} manifests, {len(problems)} problems")

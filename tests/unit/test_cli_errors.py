@@ -52,6 +52,8 @@ CASES = [
     (["data", "check", "junk.txt"], "junk.txt: not data that is known"),
     (["data", "check", "empty"], "empty: not data that is known"),
     (["data", "check", "junk.json"], "junk.json, line 1: not JSON"),
+    (["data", "draw", "nowhere", "--out", "o"], "nowhere/manifest.json: no such file"),
+    (["benchmark", "data", "--data", "nowhere", *EMPTY], "nowhere/manifest.json: no such file"),
     (["data", "check", "bad"], "bad/manifest.json, line 1: not JSON"),
     ([*TRAIN, "nowhere"], "nowhere/manifest.json is missing"),
     ([*TRAIN, "data1"], "--data: none of stage 0, only of [1]"),

@@ -191,10 +191,12 @@ def test_own_grids_for_a_model_of_the_pipeline(results, own, tmp_path, capsys):
 def test_rollouts_are_ranked_by_the_models_trust(results):
     """More starts never lower the confidence; one start is the plain answer; a seed repeats."""
     solver = cogment_pipe.load(results / "stage2", device="cpu")
+    # as hardly trained, the logit says nearly the same of every start
+    torch.nn.init.normal_(solver.model.core.exact.weight, generator=torch.manual_seed(0))
     grids = np.random.default_rng(0).integers(1, 12, (6, 4, 4))
     one = solver.solve(grids, task="sudoku")
-    many = solver.solve(grids, task="sudoku", rollouts=4, seed=1)
-    again = solver.solve(grids, task="sudoku", rollouts=4, seed=1)
+    many = solver.solve(grids, task="sudoku", rollouts=16, seed=1)
+    again = solver.solve(grids, task="sudoku", rollouts=16, seed=1)
     assert (many.confidence >= one.confidence).all() and (many.confidence > one.confidence).any()
     assert np.array_equal(many.grid, again.grid) and np.array_equal(many.by_step[-1], many.grid)
     kept = many.confidence == one.confidence

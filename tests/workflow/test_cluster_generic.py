@@ -79,8 +79,9 @@ def test_a_job_that_vanished_has_failed(call, tmp_path):
 
 def test_cancelling_reaches_the_processes_of_a_job(call, tmp_path):
     """Ctrl-C in Snakemake leaves no job behind, and a job may still finish what it is doing."""
-    body = "trap 'echo saved > saved; exit 75' TERM; while :; do sleep 0.1; done"
+    body = "trap 'echo saved > saved; exit 75' TERM; : > ready; while :; do sleep 0.1; done"
     job = call("submit.sh", job_script(tmp_path, body)).stdout.strip()
+    wait_for((tmp_path / "ready").exists)
     assert call("status.sh", job).stdout == "running\n"
     done = call("cancel.sh", job)
     assert done.returncode == 0, done.stderr

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,7 +64,7 @@ def test_the_profile_plans_the_full_run(project, tmp_path):
     run = copy_of_the_project(project, tmp_path / "run")
     words = ("-n", "results/stage4/", "--profile", "profiles/kubernetes")
     done = subprocess.run(
-        [shutil.which("snakemake") or "snakemake", *words],
+        [sys.executable, "-m", "snakemake", *words],
         cwd=run.project,
         env=run.environment(),
         capture_output=True,

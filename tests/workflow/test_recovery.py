@@ -58,7 +58,7 @@ def test_results_without_snakemakes_records_can_be_adopted(run):
     assert other.returncode == 2 and "stage 3" in other.stderr and "learning_rate" in other.stderr
     weights = run.out / "results/stage1/model.safetensors"
     whole = weights.read_bytes()
-    weights.write_bytes(whole[:-1] + b"?")
+    weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     damaged = command(run, "adopt", "--scale", "tiny")
     assert damaged.returncode == 2 and "results/stage1/model.safetensors" in damaged.stderr
     assert not (run.out / ".snakemake/metadata").exists()
