@@ -196,8 +196,10 @@ def _without_distractors(
 
 
 def add_probes(item: Encoded, example: TextExample, limits: Limits, coder: Tokenizer) -> None:
-    """Put further questions before the item's own, each with the first id of its answer as a
-    target at its <sep>; as many as there is room for."""
+    """Put further questions before the item's own, as many as there is room for.
+
+    The target at every token of such a question, its <sep> included, is the first id of its answer.
+    """
     if not example.probes:
         return
     room = (limits.segment if item.segments else limits.sequence) - len(item.prompt)
