@@ -7,27 +7,25 @@ import numpy as np
 BINS = 10
 
 
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks from 1, ties at the mean rank of their group."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (counts.cumsum() - (counts - 1) / 2)[inverse]
+
+
 def auroc(scores: np.ndarray, right: np.ndarray) -> float | None:
     """Area under the ROC curve by ranks, ties at half; None where only one class is there."""
     positive = int(right.sum())
     negative = len(right) - positive
     if not positive or not negative:
         return None
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    last = counts.cumsum()
-    ranks = (last - (counts - 1) / 2)[inverse]  # mean rank of each group of ties, from 1
-    total = ranks[right].sum() - positive * (positive + 1) / 2
+    total = _ranks(scores)[right].sum() - positive * (positive + 1) / 2
     return float(f"{total / (positive * negative):.6g}")
 
 
 def rank_correlation(a: np.ndarray, b: np.ndarray) -> float | None:
     """Spearman's, ties at their mean rank; None where one of them does not vary."""
-
-    def ranks(values: np.ndarray) -> np.ndarray:
-        _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-        return (counts.cumsum() - (counts - 1) / 2)[inverse]
-
-    x, y = (ranks(np.asarray(v)) for v in (a, b))
+    x, y = _ranks(np.asarray(a)), _ranks(np.asarray(b))
     if not x.std() or not y.std():
         return None
     return float(f"{np.corrcoef(x, y)[0, 1]:.6g}")

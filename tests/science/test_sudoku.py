@@ -12,6 +12,7 @@ import torch
 from cogment_pipe.data.dataset import load_stage
 from cogment_pipe.data.prepare import prepare_stage
 from cogment_pipe.data.symbols import BLANK
+from cogment_pipe.halting_report import rank_correlation
 from cogment_pipe.inference import refine
 from cogment_pipe.model.feed import to_feed
 from cogment_pipe.stage_config import LossWeights, ModelConfig, StageConfig
@@ -49,16 +50,6 @@ def stage_config() -> StageConfig:
             }
         },
     )
-
-
-def spearman(a: np.ndarray, b: np.ndarray) -> float:
-    """Rank correlation, ties at their mean rank."""
-
-    def ranks(x: np.ndarray) -> np.ndarray:
-        _, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
-        return (counts.cumsum() - (counts - 1) / 2)[inverse]
-
-    return float(np.corrcoef(ranks(a), ranks(b))[0, 1])
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +94,7 @@ def solved(trainer, tmp_path_factory):
         found[way] = {
             "exact": round(exact(early.prediction), 4),
             "mean_steps": round(float(steps.mean()), 3),
-            "correlation": round(spearman(hidden, steps), 4),
+            "correlation": round(rank_correlation(hidden, steps), 4),
             "steps_by_blanks": {
                 int(n): round(float(steps[hidden == n].mean()), 2) for n in np.unique(hidden)
             },
