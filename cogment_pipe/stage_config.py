@@ -211,6 +211,9 @@ class StageConfig(Strict):
         False, description="recompute activations in the backward pass: less memory, more time"
     )
     accumulate: Count = Field(1, description="micro-batches per optimizer step")
+    length_buckets: Count = Field(
+        1, description="text: rows of so many batches are sorted by length before they are cut"
+    )
     ponder_start: NonNegative = Field(0.005, description="ponder cost at the stage's start")
     ponder_end: NonNegative = Field(0.02, description="ponder cost at its end")
     grokfast: bool = Field(

@@ -119,6 +119,8 @@ class TaskStream:
     def _batch(self, number: int, n_symbols: int) -> list[Chunk]:
         """Batch `number`, in micro-batches."""
         keys = {"seed": self.seed, "stage": self.training_stage, "task": self.data.name}
+        if self.home.length_buckets > 1:
+            keys |= {"sizes": self.data.sizes, "buckets": self.home.length_buckets}
         index = batch_indices(len(self.data), self.batch_size, number, **keys)
         purpose = f"batch/{self.data.name}"
         rng = stream(self.seed, self.training_stage, number, 0, purpose)

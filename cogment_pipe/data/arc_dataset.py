@@ -87,6 +87,7 @@ class ArcTask:
     """One split of ARC or ARC-like tasks; an item is a task with one of its pairs as the query."""
 
     kind = "grid"
+    sizes = None
 
     def __init__(self, path: Path, name: str, split: str, entry: dict, augmentation: dict) -> None:
         path = Path(path)

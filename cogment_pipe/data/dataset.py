@@ -28,6 +28,7 @@ class TaskData(Protocol):
     batch_size: int | None
     metric: str
     difficulty: np.ndarray | None
+    sizes: np.ndarray | None  # (N,) equal ones fill a batch without padding; None: all are equal
 
     def __len__(self) -> int: ...
 
@@ -47,6 +48,7 @@ class GridTask:
     """Grids of one size with their targets."""
 
     kind = "grid"
+    sizes = None
 
     def __init__(self, path: Path, name: str, split: str, entry: dict, augmentation: dict) -> None:
         self.name = name

@@ -25,28 +25,50 @@ def epoch_order(n_items: int, seed: int, stage: int, epoch: int, task: str) -> n
 
 
 def batch_indices(
-    n_items: int, batch_size: int, step: int, *, seed: int, stage: int, task: str
+    n_items: int,
+    batch_size: int,
+    step: int,
+    *,
+    seed: int,
+    stage: int,
+    task: str,
+    sizes: np.ndarray | None = None,
+    buckets: int = 1,
 ) -> np.ndarray:
     """Items of batch `step` in an endless sequence of shuffled epochs.
 
-    Each item comes exactly once an epoch; a batch may span the end of one or of several.
+    Each item comes exactly once an epoch; a batch may span the end of one or of several. With
+    `sizes` (n_items,), the items of `buckets` batches in a row are sorted by size before they are
+    cut into these batches, whose order is drawn: rows of about one length need little padding.
 
     Returns: (batch_size,) int64. Raises ValueError for an empty task or a negative step.
     """
-    if n_items < 1 or batch_size < 1 or step < 0:
+    if n_items < 1 or batch_size < 1 or step < 0 or buckets < 1:
         raise ValueError(
-            f"batch_indices needs n_items >= 1, batch_size >= 1 and step >= 0, "
-            f"not {n_items}, {batch_size}, {step}"
+            f"batch_indices needs n_items >= 1, batch_size >= 1, step >= 0 and buckets >= 1, "
+            f"not {n_items}, {batch_size}, {step}, {buckets}"
         )
-    position = step * batch_size
+    keys = (n_items, seed, stage, task)
+    if sizes is None or buckets == 1:
+        return _in_a_row(step * batch_size, batch_size, *keys)
+    window, place = divmod(step, buckets)
+    items = _in_a_row(window * buckets * batch_size, buckets * batch_size, *keys)
+    items = items[np.argsort(sizes[items], kind="stable")]
+    turn = stream(seed, stage, window, 0, f"buckets/{task}").permutation(buckets)[place]
+    return items[turn * batch_size : (turn + 1) * batch_size]
+
+
+def _in_a_row(
+    position: int, count: int, n_items: int, seed: int, stage: int, task: str
+) -> np.ndarray:
+    """`count` items from `position` on in the sequence of epochs: (count,) int64."""
     parts: list[np.ndarray] = []
-    left = batch_size
-    while left:
+    while count:
         epoch, offset = divmod(position, n_items)
-        part = epoch_order(n_items, seed, stage, epoch, task)[offset : offset + left]
+        part = epoch_order(n_items, seed, stage, epoch, task)[offset : offset + count]
         parts.append(part)
         position += len(part)
-        left -= len(part)
+        count -= len(part)
     return np.concatenate(parts)
 
 

@@ -53,6 +53,7 @@ class TextTask:
         self.difficulty = difficulty if len(difficulty) else None
         if len(self._offsets) != self._items + int(self._variants[-1]) + 1:
             raise CogmentError(f"{self.path}: arrays of {name}.{split} and manifest disagree")
+        self.sizes = self._sizes()  # (N,) what rows of a batch should agree in
 
     def __len__(self) -> int:
         return self._items
@@ -101,6 +102,11 @@ class TextTask:
         with (self.path / f"items.{self.name}.{self.split}.jsonl").open("rb") as handle:
             handle.seek(int(self._gold_offsets[item]))
             return json.loads(handle.readline())
+
+    def _sizes(self) -> np.ndarray:
+        """Earlier segments first, then tokens of the last one: (N,) int64."""
+        segments = np.diff(self._segment_rows[: self._items + 1].astype(np.int64))
+        return (segments << 32) + np.diff(self._offsets[: self._items + 1].astype(np.int64))
 
     def _read(self, array: str) -> np.ndarray:
         return read_array(self.path / f"{self.name}.{self.split}.{array}.npy")

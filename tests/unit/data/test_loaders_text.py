@@ -139,6 +139,7 @@ def test_original_files_become_scrolls_items(folder, items):
     for row in rows:
         gold = LAYOUTS["scrolls"](row).gold
         assert scoring.per_item("scrolls", gold["answers"][0], gold) == pytest.approx(1.0)
+        assert scoring.per_item("scrolls", "", gold) == 0.0
 
 
 def test_scrolls_zip_groups_references(tmp_path):

@@ -1,6 +1,7 @@
 """The sampler: pure functions of the step."""
 
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -52,6 +53,35 @@ def test_batch_larger_than_the_task_spans_epochs():
     """Guards: a task smaller than a batch is repeated evenly."""
     batch = batch_indices(3, 8, 0, seed=0, stage=0, task="t")
     assert sorted(Counter(batch.tolist()).values()) == [2, 3, 3]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 60), st.integers(1, 9), st.integers(1, 6), st.integers(0, 3))
+def test_rows_sorted_by_length_are_the_same_rows(n_items, batch_size, buckets, seed):
+    """Guards: buckets change who shares a batch, never how often an item comes."""
+    keys = {"seed": seed, "stage": 3, "task": "t"}
+    sizes = np.random.default_rng(seed).integers(1, 9, n_items)
+    for window in range(3):
+        steps = range(window * buckets, (window + 1) * buckets)
+        plain = [batch_indices(n_items, batch_size, s, **keys) for s in steps]
+        found = [
+            batch_indices(n_items, batch_size, s, **keys, sizes=sizes, buckets=buckets)
+            for s in steps
+        ]
+        assert Counter(np.concatenate(found).tolist()) == Counter(np.concatenate(plain).tolist())
+        spread = sorted((sizes[f].min(), sizes[f].max()) for f in found)
+        if buckets > 1:
+            assert all(a[1] <= b[0] for a, b in pairwise(spread))
+
+
+def test_batches_of_one_length_come_in_no_order_of_length():
+    """Guards: batches are not met from short to long, and each is a function of its step."""
+    sizes = np.arange(512)
+    asked = {"seed": 0, "stage": 3, "task": "t", "sizes": sizes, "buckets": 16}
+    means = [batch_indices(512, 8, s, **asked).mean() for s in range(64)]
+    assert all(np.any(np.diff(means[w * 16 : w * 16 + 16]) < 0) for w in range(4))
+    epoch_order.cache_clear()
+    assert [batch_indices(512, 8, s, **asked).mean() for s in reversed(range(64))] == means[::-1]
 
 
 def test_bad_arguments_are_refused():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cogment_pipe import scoring
+from cogment_pipe.data import symbols
 from cogment_pipe.data.check import check_path
 from cogment_pipe.data.generators import GridSplit
 from cogment_pipe.data.loaders import arc, hotpotqa, listops_tsv, maze_csv, sudoku_csv
@@ -82,18 +83,45 @@ def golds(part: GridSplit):
     ]
 
 
-def test_gold_grids_score_1_and_empty_ones_0(shared_data):
-    """Promise: on real puzzles the stored answer scores 1 and no answer 0, by the task's metric."""
-    puzzles = sudoku_csv.read(shared_data / "sudoku" / "sudoku_extreme_layout" / "test.csv")
-    mazes = maze_csv.read(shared_data / "maze_hard_layout" / "test.csv")
-    tasks = arc.load_files(shared_data / "arc-agi-1").sets["evaluation"]
-    solved = [{"target": b.tolist(), "task": r.id} for r in tasks for _, b in r.test]
-    for metric, items in (("grid_exact", golds(puzzles)), ("maze", golds(mazes)), ("arc", solved)):
-        name = scoring.primary(metric)
-        assert scoring.score(metric, [g["target"] for g in items], items)[name] == 1.0
-        assert scoring.score(metric, [None] * len(items), items)[name] == 0.0
-        blank = [np.zeros_like(np.array(g["target"])).tolist() for g in items]
-        assert scoring.score(metric, blank, items)[name] == pytest.approx(0.0, abs=0.01)
+def grid_items(folder):
+    """(metric, gold items) of a sample folder, by the readers that the pipeline uses."""
+    if "arc" in folder.name:
+        sets = arc.load_files(folder).sets.values()
+        tests = [
+            (record.id, pair) for records in sets for record in records for pair in record.test
+        ]
+        return "arc", [{"target": b.tolist(), "task": name} for name, (_, b) in tests]
+    if folder.name == "listops":
+        rows = [row for path in sorted(folder.rglob("*.tsv")) for row in listops_tsv.read(path)]
+        return "listops", [{"target": [[symbols.DIGIT0 + label]]} for label, _ in rows]
+    if folder.name == "maze_hard_layout":
+        return "maze", [
+            g for path in sorted(folder.rglob("*.csv")) for g in golds(maze_csv.read(path))
+        ]
+    tables = [sudoku_csv.read(path) for path in sorted(folder.rglob("*.csv"))]
+    lists = [sudoku_csv.read_list(p) for p in sorted((folder / "tdoku_format").iterdir())]
+    return "grid_exact", [gold for part in tables + lists for gold in golds(part)]
+
+
+@pytest.mark.parametrize(
+    ("folder", "least"),
+    [
+        *[("arc-agi-1", 598), ("arc-agi-2", 59), ("arc-kaggle", 50), ("conceptarc", 48)],
+        *[("sudoku", 600), ("maze_hard_layout", 40), ("listops", 2030)],
+    ],
+)
+def test_gold_grids_score_1_and_empty_ones_0(shared_data, folder, least):
+    """Promise: on every real puzzle the stored answer scores 1 and no answer 0, by the task's
+    metric; a blank grid is no answer, but where the answer is blank itself."""
+    metric, items = grid_items(shared_data / folder)
+    assert len(items) >= least
+    name = scoring.primary(metric)
+    right = [g["target"] for g in items]
+    assert scoring.score(metric, right, items)[name] == 1.0
+    assert scoring.score(metric, [None] * len(items), items)[name] == 0.0
+    blank = [np.zeros_like(np.array(g["target"])).tolist() for g in items]
+    empty = sum(not np.any(g["target"]) for g in items) / len(items)
+    assert scoring.score(metric, blank, items)[name] == pytest.approx(empty, abs=0.01)
 
 
 def test_gold_answers_of_hotpotqa_score_1_and_empty_ones_0(shared_data):

@@ -8,6 +8,7 @@ import pytest
 from cogment_pipe.data import tokenizer as tok
 from cogment_pipe.data.corpus import split_corpus
 from cogment_pipe.data.ragged import RaggedWriter
+from cogment_pipe.data.sampler import batch_indices
 from cogment_pipe.data.storage import write_lines
 from cogment_pipe.data.text_dataset import TextTask
 from cogment_pipe.data.text_layout import TextExample, split_question
@@ -270,3 +271,29 @@ def written(out, item, example):
     entry = {"task_id": 8, "weight": 1.0, "batch_size": None, "metric": "hotpot"}
     entry |= {"splits": {"train": {"items": 1}}}
     return TextTask(out, "t", "train", entry).batch(np.array([0]))
+
+
+@pytest.mark.parametrize("name", ["word_problem", "two_hop"])
+def test_rows_sorted_by_length_need_less_padding(prepared, name):
+    """Promise: with `length_buckets` the rows of a batch are of about one length."""
+    folder, entry = prepared[name]
+    data = TextTask(folder, name, "train", entry)
+    assert data.sizes.tolist() == data.batch(np.arange(len(data))).length.tolist()
+
+    def padding(**more):
+        keys = {"seed": 0, "stage": 3, "task": name, **more}
+        index = [batch_indices(len(data), 4, s, **keys) for s in range(len(data) // 4)]
+        batches = [data.batch(rows) for rows in index]
+        return 1 - sum(b.length.sum() for b in batches) / sum(b.tokens.size for b in batches)
+
+    assert padding(sizes=data.sizes, buckets=8) < 0.7 * padding()
+
+
+def test_rows_of_as_many_segments_come_together(prepared):
+    """Promise: segments weigh more than tokens where rows are sorted by length."""
+    folder, entry = prepared["recall"]
+    data = TextTask(folder, "recall", "train", entry)
+    batch = data.batch(np.arange(len(data)))
+    segments = batch.segments.any(-1).sum(1)
+    order = np.argsort(data.sizes, kind="stable")
+    assert (np.diff(segments[order]) >= 0).all()
