@@ -40,7 +40,20 @@ def check_path(path: Path) -> str:
     if not told:
         known = ", ".join([*CHECKS, *text_check.LOADS])
         raise CogmentError(f"{path}: not data that is known; known are {known}")
-    return f"{path}: {told}"
+    return f"{path}: {told}{_left_aside(path, kind)}"
+
+
+def _left_aside(path: Path, kind: str) -> str:
+    """Files of a folder that are of another known kind than most: said, never passed over."""
+    if not path.is_dir() or kind not in CHECKS or kind == "prepared stage":
+        return ""
+    kinds = {file: kind_of(file) for file in sorted(path.rglob("*")) if file.is_file()}
+    others = {file: found for file, found in kinds.items() if found not in ("", kind)}
+    if not others:
+        return ""
+    first, found = next(iter(others.items()))
+    more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+    return f"\n  not read with these: {first.relative_to(path)} ({found}){more}; check it by itself"
 
 
 def kind_of(path: Path) -> str:
@@ -129,7 +142,8 @@ def _listops(path: Path) -> str:
         distinct = len({listops_tsv.canonical_hash(tree) for tree in trees})
         told.append(
             f"{file.name}: {len(trees)} expressions of {min(lengths)} to {max(lengths)} symbols; "
-            f"{len(trees) - distinct} repeated ones would be dropped, and all of sequence_length up"
+            f"{len(trees) - distinct} repeated ones would be dropped, and those that are not "
+            "shorter than the stage's sequence_length"
         )
     return "\n  ".join(told)
 

@@ -273,6 +273,8 @@ def test_check_describes_files_and_prepared_folders(tmp_path):
     assert "train: 4 items of 1 x 3" in check_path(tmp_path / "own.npz")
     with pytest.raises(CogmentError, match="no such file"):
         check_path(tmp_path / "nothing")
+    told = check_path(tmp_path)  # three layouts in one folder: what is not read is said
+    assert "not read with these: own.npz (own grids) and 1 more" in told
     (tmp_path / "x.bin").write_text("?")
     with pytest.raises(CogmentError, match="not data that is known"):
         check_path(tmp_path / "x.bin")
