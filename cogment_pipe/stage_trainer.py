@@ -20,7 +20,7 @@ from cogment_pipe.ema import WeightAverage
 from cogment_pipe.losses import joint_loss
 from cogment_pipe.model.act import ponder_price
 from cogment_pipe.model.feed import to_feed
-from cogment_pipe.model.memory import MemoryState
+from cogment_pipe.model.memory import MemoryState, WriteStats
 from cogment_pipe.model.model import Cogment
 from cogment_pipe.optim import JointOptimizer
 from cogment_pipe.stage_config import HomeConfig, StageConfig, StageSlice
@@ -127,7 +127,7 @@ class StageTrainer:
         record |= self._whole(update.parts.detached())
         record |= {"lr": info.lr, "grad_norm": info.grad_norm, "memory_gate": None}
         if update.writes is not None:
-            record["memory_gate"] = self._mean(update.writes.gate.detach()).mean()
+            record["memory_gate"] = self._gate(update.writes)
         if not info.applied:
             record["applied"] = False
         return record
@@ -152,6 +152,12 @@ class StageTrainer:
             return rows
         count = self.world.sum(torch.tensor([float(len(rows))], device=rows.device))
         return self.world.sum(rows.sum(0, keepdim=True)) / count
+
+    def _gate(self, writes: WriteStats) -> torch.Tensor:
+        """Mean gate over the positions that wrote: rows without a segment do not count."""
+        gate = (writes.gate.mean(-1) * writes.positions).sum()
+        total, positions = self.world.sum(torch.stack([gate, writes.positions.sum()]))
+        return total / positions
 
     def note_training(self, records: list[dict]) -> None:
         """Keep a running mean of training accuracy, which grokking detection compares with."""

@@ -13,7 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from cogment_pipe.data.arc_augment import ArcAugmentation, draw_rows, make, place
+from cogment_pipe.data.arc_augment import (
+    ArcAugmentation,
+    distinct_rows,
+    draw_rows,
+    make,
+    place,
+)
 from cogment_pipe.data.arc_task import ArcRecord
 from cogment_pipe.data.batch import GridBatch
 from cogment_pipe.data.storage import read_array, write_array, write_lines
@@ -130,8 +136,12 @@ class ArcTask:
         rng: np.random.Generator | None = None,
         augment: bool = False,
         answers: bool = True,
+        changes: list[ArcAugmentation | None] | None = None,
     ) -> GridBatch:
-        """Rows `index` (B,) as a GridBatch with context; `answers=False` hides every target."""
+        """Rows `index` (B,) as a GridBatch with context; `answers=False` hides every target.
+
+        `changes` (B,) are augmentations to apply, in place of drawn ones.
+        """
         index = np.asarray(index, dtype=np.int64)
         n = len(index)
         if augment and rng is None:
@@ -140,7 +150,7 @@ class ArcTask:
         targets = np.full_like(inputs, IGNORE)
         context = np.zeros((n, self.context_width, 2), dtype=np.int64)
         position = np.zeros((n, self.context_width, 3), dtype=np.int64)
-        rows: list[ArcAugmentation | None] = [None] * n
+        rows = list(changes or [None] * n)
         widths = [1]
         chosen = rng.random(n) < self._rate if augment else np.zeros(n, dtype=bool)
         for i, (task, query) in enumerate(self._items[index].tolist()):
@@ -163,8 +173,22 @@ class ArcTask:
             index,
             context[:, :width].copy(),
             position[:, :width].copy(),
-            rows if augment else None,
+            rows if augment or changes else None,
         )
+
+    def copies(self, i: int, most: int, rng: np.random.Generator) -> list[ArcAugmentation]:
+        """At most `most` different augmentations of item `i`, none of which leaves it as it is.
+
+        Drawn from the stage's types without shifts; the query's output is not looked at.
+        """
+        task, query = self._items[i].tolist()
+        record = self._records[task]
+        given = record.pairs[query][0]
+        shown = [pair for k, pair in enumerate(record.train) if k != query]
+        visible = ArcRecord(record.id, tuple(shown), ((given, given),))
+        types = tuple(name for name in self._types if name != "translate")
+        rows = distinct_rows(visible, draw_rows(rng, 4 * most, types, (0, 0)), most)
+        return [make(row, self.side, (0, 0)) for row in rows]
 
     def _draw(self, rng: np.random.Generator, task: int) -> np.ndarray:
         if self._table is not None:

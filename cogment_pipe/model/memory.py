@@ -33,10 +33,23 @@ class MemoryState:
 
 @dataclass
 class WriteStats:
-    """What a write did: mean gate and mean surprise over real positions, each (B, heads)."""
+    """What was written, without gradient.
+
+    gate, surprise: (B, heads) means over the positions that wrote; positions: (B,) how many.
+    """
 
     gate: Tensor
     surprise: Tensor
+    positions: Tensor
+
+    def after(self, earlier: WriteStats | None) -> WriteStats:
+        """These writes and those before them on the same documents; positions count alike."""
+        if earlier is None:
+            return self
+        positions = self.positions + earlier.positions
+        share = (self.positions / positions.clamp(min=1.0)).unsqueeze(-1)  # (B, 1)
+        gate = earlier.gate.lerp(self.gate, share)
+        return WriteStats(gate, earlier.surprise.lerp(self.surprise, share), positions)
 
 
 def delta_write(matrix: Tensor, k: Tensor, v: Tensor, beta: Tensor, decay: Tensor) -> Tensor:
@@ -101,9 +114,13 @@ class GatedLTM(nn.Module):
         shifted = (padded[:, i : i + length] for i in range(KEY_TAPS))
         return sum(tap * part for tap, part in zip(taps, shifted, strict=True))
 
+    def queries(self, hidden: Tensor) -> Tensor:
+        """What `hidden` (B, L, D) asks the memory for: unit-norm (B, heads, L, d_k)."""
+        return F.normalize(self._heads(self.query(hidden)), dim=-1)
+
     def read(self, state: MemoryState, hidden: Tensor) -> Tensor:
         """What the memory answers to `hidden` (B, L, D): (B, L, D)."""
-        q = F.normalize(self._heads(self.query(hidden)), dim=-1)
+        q = self.queries(hidden)
         with torch.autocast(hidden.device.type, enabled=False):
             found = (q @ state.matrix).transpose(1, 2).flatten(2)  # (B, L, D)
         found = self.out(self.read_norm(found).to(hidden.dtype))
@@ -133,9 +150,11 @@ class GatedLTM(nn.Module):
             beta = writes.alpha * gate * real
             decay = 1.0 - writes.decay * real
             matrix = delta_write(state.matrix, k, v, beta, decay)
-        count = real.sum(-1).clamp(min=1.0)
-        stats = WriteStats((gate * real).sum(-1) / count, (error * real).sum(-1) / count)
-        return MemoryState(matrix), stats
+        with torch.no_grad():
+            wrote = real.sum(-1)  # (B, h), or (B, 1): all heads write at the same positions
+            count = wrote.clamp(min=1.0)
+            means = [(part * real).sum(-1) / count for part in (gate, error)]
+        return MemoryState(matrix), WriteStats(*means, wrote[:, 0])
 
     @torch.no_grad()
     def consolidate(self, state: MemoryState, rate: float) -> None:

@@ -6,7 +6,7 @@ often as refinement goes on. Nothing is kept in the module between calls.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -182,11 +182,23 @@ class Cogment(nn.Module):
     def read_document(
         self, feed: Feed, writes: MemoryWrites, segment_steps: int
     ) -> tuple[MemoryState, WriteStats | None]:
-        """The memory after all earlier segments of the document; the bank where there are none."""
+        """The memory after all earlier segments of the document; the bank where there are none.
+
+        With it, what the segments wrote; None where nothing was.
+        """
         first = feed.symbols if isinstance(feed, GridFeed) else feed.tokens
         state, stats = self.memory.start(first.shape[0]), None
+        for after, written in self.walk_document(feed, writes, segment_steps):
+            state, stats = after, stats if written is None else written.after(stats)
+        return state, stats
+
+    def walk_document(
+        self, feed: Feed, writes: MemoryWrites, segment_steps: int
+    ) -> Iterator[tuple[MemoryState, WriteStats | None]]:
+        """The memory after each earlier segment, and what that segment wrote."""
         if isinstance(feed, GridFeed) or feed.segments is None:
-            return state, stats
+            return
+        state, stats = self.memory.start(feed.tokens.shape[0]), None
         for number in range(feed.segments.shape[1]):
             tokens = feed.segments[:, number]
             length = (tokens != 0).sum(1)
@@ -201,7 +213,7 @@ class Cogment(nn.Module):
                 state, stats = self.memory.write(state, hidden, tokens != 0, writes)
             if writes.truncate and (number + 1) % writes.truncate == 0:
                 state = state.detach()
-        return state, stats
+            yield state, stats
 
     # -- refine --------------------------------------------------------------------------------
 

@@ -227,13 +227,23 @@ def test_weights_of_another_model_are_refused_by_name():
         load_weights(model, weights | {"core.y_start": torch.zeros(3)})
 
 
+def test_the_gate_on_record_is_of_positions_that_wrote():
+    """Documents of 6 and 2 tokens at gates .5 and .9, one without a segment: (3 + 1.8) / 8."""
+    gate = torch.tensor([[0.4, 0.6], [0.9, 0.9], [0.0, 0.0]])
+    stats = WriteStats(gate, gate, torch.tensor([6.0, 2.0, 0.0]))
+    record = read_scalars({"memory_gate": make()._gate(stats)})
+    assert record["memory_gate"] == pytest.approx(0.6)
+    nothing = WriteStats(gate, gate, torch.zeros(3))
+    assert read_scalars({"memory_gate": make()._gate(nothing)})["memory_gate"] is None
+
+
 def test_consolidation_moves_the_bank_on_its_schedule():
     """Every second applied step, and only where a document was written."""
     trainer = make(memory=MemoryWrites(alpha=0.5, consolidate_every=2, consolidate_rate=0.5))
     bank = trainer.model.memory.bank
     start = bank.detach().clone()
     ends = MemoryState(torch.ones(3, *bank.shape))
-    stats = WriteStats(torch.ones(3, 2), torch.ones(3, 2))
+    stats = WriteStats(torch.ones(3, 2), torch.ones(3, 2), torch.ones(3))
     written = Update(None, 1, 3, stats, ends)
     trainer.optimizer.applied = 1
     trainer._consolidate(written)

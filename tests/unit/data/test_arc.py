@@ -372,3 +372,29 @@ def test_impossible_params_are_one_line(tmp_path):
     with pytest.raises(CogmentError, match=r"params\.families|families: 'magic' is not one of"):
         parse_params(ArcLikeParams, {"families": ["magic"]}, stage=1, task="arc_like")
     assert ArcTask.kind == "grid"
+
+
+def test_copies_differ_go_back_and_need_no_output(stage):
+    """Guards: voted copies are distinct, invert to the item, and are drawn without its output."""
+    task = load_stage(stage, "test")["arc"]
+    for i in range(6):
+        copies = task.copies(i, 12, np.random.default_rng(i))
+        assert 0 < len(copies) <= 12
+        plain, index = task.batch(np.array([i])), np.full(len(copies), i)
+        turned = task.batch(index, changes=copies)
+        rows = [turned.inputs, turned.context]
+        seen = {tuple(np.concatenate([r[k].ravel() for r in rows])) for k in range(len(copies))}
+        assert len(seen) == len(copies)
+        for row, change in enumerate(copies):
+            assert np.array_equal(change.invert(turned.inputs[row]), plain.inputs[0])
+            assert np.array_equal(change.invert(turned.targets[row]), plain.targets[0])
+        number, query = task._items[i]
+        kept = task._records[number]
+        pairs = [(a, np.zeros_like(b) if k == query else b) for k, (a, b) in enumerate(kept.pairs)]
+        shown = len(kept.train)
+        task._records[number] = ArcRecord(kept.id, tuple(pairs[:shown]), tuple(pairs[shown:]))
+        again = task.copies(i, 12, np.random.default_rng(i))
+        task._records[number] = kept
+        assert [(c.image, c.symbols.tolist()) for c in again] == [
+            (c.image, c.symbols.tolist()) for c in copies
+        ]

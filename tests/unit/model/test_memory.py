@@ -151,6 +151,26 @@ def test_alpha_scales_the_write_and_zero_keeps_the_state(memory):
     assert torch.equal(after.matrix, state.matrix)
 
 
+def test_figures_of_several_writes_count_positions_alike(memory):
+    """Two segments at once or one after the other: the same means; rows that wrote nothing: 0."""
+    writes = MemoryWrites(alpha=0.5, gate="content")
+    hidden = torch.randn(3, 7, 12)
+    memory.key_taps.data[:-1] = 0.0  # each position alone, so that segments may be cut anywhere
+    real = torch.tensor([[1] * 7, [1, 1, 1, 1, 1, 0, 0], [0, 0, 0, 0, 1, 1, 0]], dtype=torch.bool)
+    state = memory.start(3)
+    _, whole = memory.write(state, hidden, real, writes)
+    stats = None
+    for part in (slice(0, 4), slice(4, 7)):
+        stats = memory.write(state, hidden[:, part], real[:, part], writes)[1].after(stats)
+    assert stats.positions.tolist() == whole.positions.tolist() == [7.0, 5.0, 2.0]
+    torch.testing.assert_close(stats.gate, whole.gate)
+    torch.testing.assert_close(stats.surprise, whole.surprise)
+    assert not stats.gate.requires_grad
+    _, nothing = memory.write(state, hidden, torch.zeros_like(real), writes)
+    assert nothing.positions.sum() == 0 and nothing.gate.sum() == 0
+    torch.testing.assert_close(nothing.after(whole).gate, whole.gate)
+
+
 def test_each_document_starts_from_the_bank_and_the_bank_learns(memory):
     """The start is the learned bank for every row, with gradient."""
     state = memory.start(3)
