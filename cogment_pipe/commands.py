@@ -96,6 +96,13 @@ def train(arguments: Namespace) -> int:
         raise CogmentError(f"--data: none of stage {arguments.stage}, only of {sorted(found)}")
     checks.is_folder(arguments.out)
     checks.is_folder(arguments.snapshots, "--snapshots")
+    from cogment_pipe.gpu_lease import leased
+
+    with leased(arguments.device, arguments.devices):
+        return _train(arguments)
+
+
+def _train(arguments: Namespace) -> int:
     if arguments.devices > 1 and "RANK" not in os.environ:
         from cogment_pipe.launch import launch
 
@@ -128,15 +135,17 @@ def evaluate(arguments: Namespace) -> int:
         raise CogmentError(f"--slice: says nothing of stages {unknown}, which --data has")
     checks.is_folder(arguments.out)
     from cogment_pipe.evaluator import evaluate_stage
+    from cogment_pipe.gpu_lease import leased
 
-    return evaluate_stage(
-        stage=arguments.stage,
-        slice=arguments.slice,
-        checkpoint=arguments.checkpoint,
-        data=arguments.data,
-        out=arguments.out,
-        device=arguments.device,
-    )
+    with leased(arguments.device):
+        return evaluate_stage(
+            stage=arguments.stage,
+            slice=arguments.slice,
+            checkpoint=arguments.checkpoint,
+            data=arguments.data,
+            out=arguments.out,
+            device=arguments.device,
+        )
 
 
 def report(arguments: Namespace) -> None:

@@ -1,7 +1,8 @@
 """Releases Snakemake's lock when every process that may hold it is proved dead.
 
 Snakemake's lock files name no process. So each call leaves an owner file before it can take the
-lock; after a SIGKILL or a power cut that file is the evidence. Other hosts are never judged.
+lock, and adds the lock's files to it once it has them; after a SIGKILL or a power cut that file is
+the evidence. Other hosts are never judged.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import os
 import shutil
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -60,19 +62,46 @@ def take_ownership(snakemake: Path = Path(".snakemake"), release: bool = True) -
     return released
 
 
+def note_locks(files: Iterable[str | Path], snakemake: Path = Path(".snakemake")) -> None:
+    """Adds the lock files that this call has taken to its record.
+
+    A call that is killed while another one lives beside it then leaves no lock that stays.
+    """
+    mine = snakemake / FOLDER.name / "owners" / f"{socket.gethostname()}.{os.getpid()}.json"
+    # Another call of this folder that ends takes all locks away, ours too: that is Snakemake's.
+    there = [Path(path) for path in files if Path(path).is_file()]
+    record = owner_record(os.getpid()) | {"locks": [_marked(path) for path in there]}
+    write_bytes(mine, json.dumps(record).encode())
+
+
 def _release(locks: Path, owners: Path) -> bool:
     records = {path: _read(path) for path in owners.glob("*.json")}
-    dead = [path for path, record in records.items() if record and is_dead(record)]
+    dead = {path: record for path, record in records.items() if record and is_dead(record)}
+    released = False
+    for path, record in dead.items():
+        for name, *mark in record.get("locks", []):
+            # Of another make where somebody has unlocked by hand and another call locked again.
+            if (locks / name).is_file() and _marked(locks / name) == [name, *mark]:
+                (locks / name).unlink()
+                released = True
+        if "locks" in record:
+            path.unlink(missing_ok=True)
     held = locks.is_dir() and any(locks.iterdir())
     # A lock nobody of ours is known to have taken may be a stranger's: leave it.
     proved = bool(dead) and len(dead) == len(records) and not _other_snakemake()
     if held and not proved:
-        return False
+        return released
     for path in dead:
         path.unlink(missing_ok=True)
     if held:
         shutil.rmtree(locks)
-    return held
+    return held or released
+
+
+def _marked(path: Path) -> list[Any]:
+    """Name of a lock file, and what tells it from a later one of that name."""
+    stat = path.stat()
+    return [path.name, stat.st_ino, stat.st_mtime_ns]
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cogment_pipe import checkpoint
-from cogment_pipe.atomic import sha256_text
+from cogment_pipe.atomic import canonical_json, sha256_text
 from cogment_pipe.data.dataset import load_stage
 from cogment_pipe.determinism import (
     capture_rng,
@@ -44,6 +44,10 @@ from cogment_pipe.stage_run import (
 from cogment_pipe.stage_trainer import StageData, StageTrainer, load_weights, read_scalars
 
 log = logging.getLogger(__name__)
+
+ELSEWHERE = ("threads", "precision", "deterministic")
+"""Keys of the slice that do not make it another training, only one with other bits: they belong to
+a snapshot's environment, where the user is asked what to do."""
 
 
 def train_stage(
@@ -91,7 +95,9 @@ def train_stage(
         events,
     )
     inputs = input_hashes(run)
-    fingerprint = {"slice": sha256_text(text), "source": source, "inputs": inputs}
+    training = {key: value for key, value in content.items() if key not in ELSEWHERE}
+    fingerprint = {"slice": sha256_text(canonical_json(training)), "source": source}
+    fingerprint["inputs"] = inputs
     where = environment(target, run.precision, deterministic=parsed.deterministic)
     with StopFlag() as stop:
         die_with_parent()

@@ -66,8 +66,9 @@ def code_index() -> CodeIndex:
 
 
 @in_one_line
-def before_run(project: Path, config: PipelineConfig, dag: Any) -> None:
-    """Runs in `onstart`: jobs are planned, nothing is deleted yet."""
+def before_run(project: Path, config: PipelineConfig, dag: Any, locks: Iterable[str]) -> None:
+    """Runs in `onstart`: jobs are planned, nothing is deleted yet; `locks`: the lock's files."""
+    snakemake_lock.note_locks(locks)
     jobs = list(dag.needrun_jobs())
     training = stages_of(jobs, "train_stage")
     reading = ("split_corpus", "prepare_data", "split_corpus_of_run", "prepare_data_of_run")

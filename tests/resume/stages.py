@@ -64,11 +64,10 @@ class Stage:
 
     def train(self, folder: Path, **options: object) -> int:
         """Start, go on with or re-emit the stage in `folder`; returns the exit code."""
-        given = {"snapshot_every": 4, "log_every": 3, "device": "cpu"} | options
+        given = {"snapshot_every": 4, "log_every": 3, "device": "cpu", "source": "s"} | options
         return trainer.train_stage(
             stage=self.number,
             slice=self.slice,
-            source="s",
             data=self.data,
             init=None,
             out=folder / "out",

@@ -7,13 +7,16 @@ manifest.json as a whole, and the last snapshot, which holds the rest of the run
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
 from cogment_pipe import checkpoint
+from cogment_pipe.errors import CogmentError
 from cogment_pipe.model.memory import GatedLTM
+from cogment_pipe.provenance import seal
 from tests.resume.stages import (
     EXCLUDED,
     STEPS,
@@ -142,3 +145,69 @@ def test_a_finished_stage_is_emitted_again(stage, unbroken, tmp_path, interrupti
     interruptions.crash_after = set(range(1, STEPS + 1))
     assert stage.train(tmp_path) == 0
     assert published(tmp_path) == published(unbroken)
+
+
+def elsewhere(stage: Stage, patch: pytest.MonkeyPatch, what: str) -> Stage:
+    """The same stage with one thing changed that gives other bits and is no other training."""
+    if what == "torch":
+        patch.setattr(torch, "__version__", "0.0.0+another")
+        return stage
+    change = {"threads": stage.slice["threads"] + 1} if what == "threads" else {"precision": "bf16"}
+    return Stage(stage.number, stage.slice | change, stage.data)
+
+
+@pytest.mark.parametrize("what", ["torch", "precision", "threads"])
+def test_another_environment_stops_the_run_until_told(
+    stage, unbroken, tmp_path, interruptions, what
+):
+    """One line and the snapshot left; `continue` says so in the manifest; `restart` starts over."""
+    interruptions.stop_after = {4}
+    assert stage.train(tmp_path / "a") == 75
+    copy_snapshots(tmp_path / "a/snapshots", tmp_path / "b/snapshots")
+    with pytest.MonkeyPatch.context() as patch:
+        other = elsewhere(stage, patch, what)
+        with pytest.raises(CogmentError, match=rf"step 4 .*{what}.*=continue.*=restart") as caught:
+            other.train(tmp_path / "a")
+        assert "\n" not in str(caught.value)
+        assert other.train(tmp_path / "b", on_environment_change="continue") == 0
+        manifest = json.loads(published(tmp_path / "b")["manifest.json"])
+        assert manifest["bit_identical"] is False
+        copy_snapshots(tmp_path / "a/snapshots", tmp_path / "c/snapshots")
+        assert other.train(tmp_path / "c", on_environment_change="restart") == 0
+        assert other.train(tmp_path / "d") == 0
+        assert published(tmp_path / "c") == published(tmp_path / "d")
+        assert json.loads(published(tmp_path / "c")["manifest.json"])["bit_identical"] is True
+    # what was refused is as it was, and goes on to the same bits where it came from
+    assert stage.train(tmp_path / "a") == 0
+    same(tmp_path / "a", unbroken)
+
+
+@pytest.mark.parametrize("what", ["learning_rate", "source", "data"])
+def test_another_training_sets_the_snapshot_aside(stage, tmp_path, interruptions, caplog, what):
+    """Another rate, code or input: said aloud, from the start, to what a fresh run gives."""
+    interruptions.stop_after = {4}
+    assert stage.train(tmp_path / "a") == 75
+    other, options = stage, {}
+    if what == "learning_rate":
+        other = stage.variant(learning_rate=2 * stage.slice["stage"]["learning_rate"])
+    elif what == "source":
+        options = {"source": "another"}
+    else:
+        other = Stage(stage.number, stage.slice, [changed_data(f, tmp_path) for f in stage.data])
+    caplog.clear()
+    assert other.train(tmp_path / "a", **options) == 0
+    said = caplog.text
+    assert "snapshots of step 4 and before are stale" in said and "set aside" in said
+    assert "RESUME" not in said
+    assert other.train(tmp_path / "b", **options) == 0
+    assert published(tmp_path / "a") == published(tmp_path / "b")
+    (aside,) = (tmp_path / "a/snapshots").glob("*.stale")
+    assert list(aside.glob("step-*.pt"))
+
+
+def changed_data(folder: Path, tmp_path: Path) -> Path:
+    """A copy of prepared data whose manifest says something more, and is sealed again."""
+    copy = shutil.copytree(folder, tmp_path / "data" / folder.name)
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps(seal(manifest | {"note": "another"})))
+    return copy

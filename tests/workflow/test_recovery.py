@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -10,7 +11,10 @@ import subprocess
 import sys
 import time
 
+import psutil
+
 RATE = ("set=stages.3.learning_rate=2e-3",)
+EVERY_STEP = ("set=runtime.snapshot_every=1",)
 
 
 def command(run, *words: str) -> subprocess.CompletedProcess[str]:
@@ -107,6 +111,59 @@ def test_a_living_call_keeps_its_lock(run):
     finally:
         os.killpg(call.pid, signal.SIGTERM)
         call.wait()
+
+
+@contextlib.contextmanager
+def training(run, stage: str, *words: str):
+    """A call in the background whose trainer is held amid its stage: (call, trainer)."""
+    call = subprocess.Popen(
+        run.command(*words, config=EVERY_STEP), cwd=run.base, env=run.environment(),
+        start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        folder = run.out / "results/.snapshots" / stage
+        wait_for(lambda: list(folder.glob("step-*.json")))
+        owner = json.loads((folder / ".owner.json").read_text())
+        trainer = psutil.Process(owner["pid"])
+        trainer.suspend()
+        assert not (run.out / "results" / stage / "manifest.json").exists()
+        yield call, trainer
+    finally:
+        if call.poll() is None:
+            os.killpg(call.pid, signal.SIGKILL)
+            call.wait()
+
+
+def test_two_calls_at_once_leave_each_others_snapshots(run, finished):
+    """Both train; one is killed, started again and succeeds: the other's snapshots stay.
+
+    Then the other succeeds too, and what it trained has the bytes it has alone. The killed call's
+    lock is released although the other call is alive.
+    """
+    here, beside = "stage2", "runs/seed1/stage0"
+    of_others = "results/.snapshots/stage2/step-*"
+    with training(run, here, "results/stage2/", "-f") as (first, trainer):
+        held = run.hashes(of_others)
+        with training(run, beside, f"results/{beside}/") as (second, _):
+            snapshots = run.hashes(f"results/.snapshots/{beside}/step-*")
+            os.killpg(second.pid, signal.SIGKILL)
+            second.wait()
+        assert run.hashes(of_others) == held != {}
+        assert run.hashes(f"results/.snapshots/{beside}/step-*").items() >= snapshots.items() != {}
+        # a call of another target whose plan knows of stage 2, and that ends well
+        other = run.snakemake("results/eval/stage0/metrics.json", "-f")
+        assert other.returncode == 0, other.stderr[-3000:]
+        assert run.hashes(f"results/.snapshots/{beside}/step-*").items() >= snapshots.items()
+        again = run.snakemake(f"results/{beside}/", config=EVERY_STEP)
+        assert again.returncode == 0, again.stderr[-3000:]
+        log = (run.out / "logs/runs/seed1/train/stage0.log").read_text()
+        assert "RESUME stage 0 at step" in log
+        assert run.hashes(of_others) == held
+        trainer.resume()
+        assert first.wait(timeout=300) == 0
+    pattern = "results/stage2/[!.]*"
+    assert run.hashes(pattern) == finished.hashes(pattern) != {}
+    assert run.hashes(of_others) == {}
 
 
 def test_auto_unlock_can_be_switched_off(run):

@@ -27,7 +27,9 @@ wildcard_constraints:
 
 def before_run(workflow):
     """Refuses what would lose or use damaged results; keeps what is about to be replaced."""
-    workflow_hooks.before_run(PROJECT, CONFIG, workflow.dag)
+    # Snakemake's own record of the lock files it has just written; empty where it keeps none.
+    locks = getattr(workflow.persistence, "_lockfile", {})
+    workflow_hooks.before_run(PROJECT, CONFIG, workflow.dag, list(locks.values()))
 
 
 def after_run(workflow):
