@@ -135,7 +135,7 @@ def _refine_prompt(
             going = going & (torch.sigmoid(right) < exact_threshold)
         if not bool(going.any()):
             break
-    return model.adapters(final, encoded.feed.stage, "output"), steps, halted_at, exact
+    return model.answer(encoded, final), steps, halted_at, exact
 
 
 def _refine_token(
@@ -160,4 +160,4 @@ def _refine_token(
     for number in range(1, int(steps.max()) + 1):
         carry = model.step(one, carry)
         final = torch.where((steps == number)[:, None, None], carry.y, final)
-    return model.adapters(final, stage, "output").squeeze(1)
+    return model.answer(one, final).squeeze(1)

@@ -84,6 +84,10 @@ class GatedLTM(nn.Module):
     def __init__(self, d_model: int, n_heads: int, read_hidden: int) -> None:
         super().__init__()
         self.n_heads, self.head_dim = n_heads, d_model // n_heads
+        # How much of the state joins the input in what is asked and written: none at the start. A
+        # trained state has one large component common to all positions, which makes keys alike.
+        self.state_share = nn.Parameter(torch.zeros(d_model))
+        self.answer_share = nn.Parameter(torch.ones(d_model))  # of what is found, to the text head
         self.query = linear(d_model, d_model)
         self.key = linear(d_model, d_model)
         self.value = linear(d_model, d_model)
@@ -103,6 +107,10 @@ class GatedLTM(nn.Module):
     def start(self, batch: int) -> MemoryState:
         """The state of a new document: the learned bank, one copy per sequence."""
         return MemoryState(self.bank.float().unsqueeze(0).expand(batch, -1, -1, -1))
+
+    def address(self, inject: Tensor, state: Tensor) -> Tensor:
+        """What is asked and written from: the input and a learned share of the state (B, L, D)."""
+        return inject + self.state_share.to(state.dtype) * state
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.float().unflatten(-1, (self.n_heads, self.head_dim)).transpose(1, 2)

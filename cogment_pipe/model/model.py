@@ -208,8 +208,7 @@ class Cogment(nn.Module):
             for _ in range(segment_steps):
                 carry = self.step(encoded, carry)
             if writes.alpha > 0:
-                # with the input: a word is then written and asked for in the same terms
-                hidden = carry.y + encoded.inject
+                hidden = self.memory.address(encoded.inject, carry.y)
                 state, stats = self.memory.write(state, hidden, tokens != 0, writes)
             if writes.truncate and (number + 1) % writes.truncate == 0:
                 state = state.detach()
@@ -230,15 +229,27 @@ class Cogment(nn.Module):
     def _step(self, encoded: Encoded, carry: Carry) -> Carry:
         inject = encoded.inject
         if encoded.memory is not None:
-            inject = inject + self.memory.read(encoded.memory, carry.y + inject)
+            asked = self.memory.address(inject, carry.y)
+            inject = inject + self.memory.read(encoded.memory, asked)
         return self.core.step(carry, inject, encoded.geo, self._adapter(encoded.feed.stage))
 
     def _adapter(self, stage: int) -> Callable[[Tensor, str], Tensor]:
         return lambda x, site: self.adapters(x, stage, site)
 
+    def answer(self, encoded: Encoded, y: Tensor) -> Tensor:
+        """Answer states y (B, L, D) as a head reads them: adapted; on text with the memory's find.
+
+        A core that has learnt grids takes hundreds of updates to hand a found word on unchanged.
+        """
+        adapted = self.adapters(y, encoded.feed.stage, "output")
+        if encoded.memory is None or isinstance(encoded.feed, GridFeed):
+            return adapted
+        found = self.memory.read(encoded.memory, self.memory.address(encoded.inject, y))
+        return adapted + self.memory.answer_share.to(y.dtype) * found
+
     def outputs(self, encoded: Encoded, carry: Carry) -> StepOutput:
         """Logits at the predicted positions and the stopping logits of each row."""
-        y = self.adapters(carry.y, encoded.feed.stage, "output")
+        y = self.answer(encoded, carry.y)
         halt, exact = self.core.stop_logits(carry.y, encoded.readable)
         if isinstance(encoded.feed, GridFeed):
             logits = self.grid_head(y, encoded.feed.grid, encoded.geo.valid).flatten(0, 1)

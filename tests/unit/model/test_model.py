@@ -220,11 +220,11 @@ def without_gradient(model, loss: torch.Tensor) -> set[str]:
 
 
 def test_gradient_reaches_every_parameter_of_a_grid_stage(build, grids, run):
-    """Without one are: text, other stages' adapters, and what writes the memory."""
+    """Without one are: text and what memory tells it, other stages' adapters, what writes."""
     model = build()
     _, outputs = run(model, grids(context=7), MemoryWrites())
     left = without_gradient(model, everything(outputs))
-    writing = ("key", "value", "content", "surprise", "threshold")
+    writing = ("key", "value", "content", "surprise", "threshold", "answer_share")
     for name in left:
         part, rest = name.split(".", 1)
         assert (
