@@ -59,7 +59,7 @@ class Slurm:
         ).split()
 
 
-def wait_for(condition, seconds: float = 600.0):
+def wait_for(condition, seconds: float = 1800.0):
     """The first true value of `condition`, asked four times a second."""
     end = time.monotonic() + seconds
     while not (found := condition()):
@@ -166,13 +166,13 @@ def up_and_idle(folder: Path) -> Iterator[Slurm]:
     write_configuration(folder)
     with daemons(folder):
         running = Slurm(folder)
-        wait_for(lambda: "idle" in running.ask("sinfo", "--noheader", "--format=%T"), 60)
+        wait_for(lambda: "idle" in running.ask("sinfo", "--noheader", "--format=%T"), 300)
         try:
             yield running
         finally:
             running.ask("scancel", "--full", "--signal=KILL", "--user=root")
             running.ask("scancel", "--user=root")
-            wait_for(lambda: not running.jobs("RUNNING", "COMPLETING", "PENDING"), 90)
+            wait_for(lambda: not running.jobs("RUNNING", "COMPLETING", "PENDING"), 300)
 
 
 @pytest.fixture(scope="session")

@@ -51,7 +51,7 @@ def started(run: Run, slurm: Slurm, *words: str) -> Iterator[subprocess.Popen]:
 
 
 def ended_well(run: Run, call: subprocess.Popen) -> None:
-    assert call.wait(timeout=900) == 0, (run.base / "call.log").read_text()[-6000:]
+    assert call.wait(timeout=3600) == 0, (run.base / "call.log").read_text()[-6000:]
 
 
 def trainer(run: Run) -> psutil.Process | None:

@@ -52,7 +52,7 @@ class Run:
             env=self.environment(**extra),
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=3600,  # ends a hang; a busy machine takes its time
         )
 
     def planned(self, *words: str, config: tuple[str, ...] = ()) -> set[str]:

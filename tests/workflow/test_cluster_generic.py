@@ -41,7 +41,7 @@ def call(project, scheduler, tmp_path):
             env={**os.environ, **scheduler},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=600,
         )
 
     return called
@@ -103,7 +103,7 @@ def test_two_stages_through_the_scheduler_are_the_local_ones(fresh, finished, sc
         wait_for((fresh.out / "results/.snapshots/stage0/.owner.json").exists)
         number = re.search(r"jobid '(\d+):train_stage", log.read_text()).group(1)
         os.kill(int(number), signal.SIGTERM)
-        assert running.wait(timeout=300) == 0, log.read_text()[-4000:]
+        assert running.wait(timeout=3600) == 0, log.read_text()[-4000:]
     finally:
         running.terminate()
         running.wait(timeout=60)

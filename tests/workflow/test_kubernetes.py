@@ -51,7 +51,7 @@ def script(project, tmp_path, kubectl):
             env={**os.environ, **kubectl},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=600,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
@@ -69,7 +69,7 @@ def test_the_profile_plans_the_full_run(project, tmp_path):
         env=run.environment(),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=3600,
     )
     assert done.returncode == 0, done.stderr
     assert "Training stage 4" in done.stdout + done.stderr
