@@ -32,11 +32,11 @@ def multiplier(step: int, *, warmup: int, total: int, final: float) -> float:
 def rate(component: str, step: int, config: MultiOptimizerConfig, stage: StageConfig) -> float:
     """Learning rate of a component at applied step `step`: base x stage / 3e-4 x schedule.
 
-    A stage's `memory_rate` multiplies the memory's alone.
+    A stage's `core_rate` and `memory_rate` multiply those components' alone.
     """
     base = getattr(config, f"{component}_lr") * (stage.learning_rate / REFERENCE_RATE)
-    if component == "memory":
-        base *= stage.memory_rate
+    if component in ("core", "memory"):
+        base *= getattr(stage, f"{component}_rate")
     return base * multiplier(
         step, warmup=stage.warmup_steps, total=stage.max_steps, final=stage.final_lr_ratio
     )

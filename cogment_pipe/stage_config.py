@@ -190,6 +190,9 @@ class StageConfig(Strict):
     learning_rate: Positive = Field(
         description="the stage's rate; scales the components' rates together"
     )
+    core_rate: Positive = Field(
+        1.0, description="further factor on the core's rate in this stage; lower forgets less"
+    )
     memory_rate: Positive = Field(
         1.0, description="further factor on the memory's rate in this stage"
     )

@@ -51,4 +51,7 @@ def test_rate_scales_by_component_and_stage() -> None:
     eager = slow.model_copy(update={"memory_rate": 3.0})
     assert rate("memory", 0, config, eager) == pytest.approx(1e-4 / 2)
     assert rate("core", 0, config, eager) == rate("core", 0, config, slow)
+    calm = slow.model_copy(update={"core_rate": 0.1})
+    assert rate("core", 0, config, calm) == pytest.approx(3e-5 / 6)
+    assert rate("other", 0, config, calm) == rate("other", 0, config, slow)
     assert rate("other", 99, config, nominal) == pytest.approx(2e-4 * nominal.final_lr_ratio)
