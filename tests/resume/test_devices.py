@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,7 @@ from tests.resume.stages import Stage, prepare, published
 
 STEPS = 50
 SNAPSHOT_EVERY = 10
+CALLS: list[subprocess.Popen] = []
 LONGEST = 1800  # ends a hang; a busy machine takes its time
 
 
@@ -40,7 +42,20 @@ def command(stage: Stage, folder: Path, devices: int, *more: str) -> list[str]:
 
 def started(project: Path, words: list[str]) -> subprocess.Popen:
     clean = {k: v for k, v in os.environ.items() if not k.startswith("COGMENT")}
-    return subprocess.Popen(words, cwd=project, env=clean, stderr=subprocess.PIPE, text=True)
+    call = subprocess.Popen(words, cwd=project, env=clean, stderr=subprocess.PIPE, text=True)
+    CALLS.append(call)
+    return call
+
+
+@pytest.fixture(autouse=True)
+def no_call_is_left() -> Iterator[None]:
+    """A test that fails ends what it has started; workers end with their call."""
+    yield
+    for call in CALLS:
+        if call.poll() is None:
+            call.terminate()
+        call.wait()
+    CALLS.clear()
 
 
 def train(project: Path, stage: Stage, folder: Path, devices: int, *more: str) -> tuple[int, str]:

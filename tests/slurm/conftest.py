@@ -107,15 +107,24 @@ def write_configuration(folder: Path) -> None:
     line = f"NodeName={values['host']} Name=gpu Type=fake Count=1 File={folder}/gpu0\n"
     (folder / "gres.conf").write_text(line)
     (folder / "cgroup.conf").write_text("CgroupAutomount=no\n")
-    # Inside a job the executor drops SLURM_CONF from the environment before it calls srun.
-    wrapper = folder / "bin/srun"
-    wrapper.parent.mkdir()
-    real = shutil.which("srun")
-    wrapper.write_text(f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {real} "$@"\n')
-    wrapper.chmod(0o755)
+    write_wrappers(folder / "bin", folder / "slurm.conf")
     key = folder / "munge.key"
     key.write_bytes(secrets.token_bytes(128))
     key.chmod(0o400)
+
+
+def write_wrappers(bin: Path, conf: Path) -> None:
+    """Programs before Slurm's own: for what the executor does that a busy machine does not bear."""
+    bin.mkdir()
+    # Inside a job it drops SLURM_CONF from the environment before it calls srun.
+    srun = f'SLURM_CONF={conf} exec {shutil.which("srun")} "$@"'
+    # It gives the controller ten seconds to say how long finished jobs are remembered, and where
+    # they pass asks accounting, which there is none of, for ever. The answer is in the file.
+    scontrol = f"""if [ "$*" = "show config" ]; then exec grep MinJobAge {conf}; fi
+exec {shutil.which("scontrol")} "$@\""""
+    for name, text in (("srun", srun), ("scontrol", scontrol)):
+        (bin / name).write_text(f"#!/bin/sh\n{text}\n")
+        (bin / name).chmod(0o755)
 
 
 def commands(folder: Path) -> list[list[str]]:

@@ -59,6 +59,13 @@ def test_cluster_extras_are_pinned(project, pyproject, pins):
     assert not set(added) & set(pins)
 
 
+def test_the_environment_of_rules_is_the_lock(project):
+    """`--sdm conda` installs the pins, from any working directory: it names no other file."""
+    content = yaml.safe_load((project / "workflow/envs/cogment.yaml").read_text())
+    (pip,) = [entry["pip"] for entry in content["dependencies"] if isinstance(entry, dict)]
+    assert pip == (project / "requirements.lock").read_text().split()
+
+
 def test_torch_stays_open_upwards(pyproject):
     """A newer torch is no conflict: only the lock file pins it."""
     (torch,) = [line for line in pyproject["project"]["dependencies"] if line.startswith("torch")]
