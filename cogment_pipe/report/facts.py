@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from typing import Any
+
+from markupsafe import Markup, escape
 
 from cogment_pipe.report.artifacts import Run, StageRecord
 from cogment_pipe.report.findings import Finding
@@ -36,6 +39,11 @@ def sentence(text: str) -> str:
 def plain(value: Any) -> str:
     """A value of unknown kind, with four significant digits where it is a fraction."""
     return f"{value:.4g}" if isinstance(value, float) else number(value)
+
+
+def code(text: str) -> Markup:
+    """What stands between two backquotes, as code; everything is escaped."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def short_digest(value: str | None) -> str:
@@ -169,7 +177,7 @@ def data_rows(run: Run) -> list[dict]:
                 {
                     "stage": record.stage,
                     "task": name,
-                    "origin": data_origin(task),
+                    "origin": data_origin(name, task),
                     "settings": _settings(record, name),
                     "metric": task.get("metric") or NONE,
                     **{
@@ -208,12 +216,16 @@ def dropped(splits: dict) -> str:
     return "; ".join(said) or "none"
 
 
-def data_origin(task: dict) -> str:
+def data_origin(name: str, task: dict) -> str:
+    """Where a task's items come from; a generator by name where the task has another one."""
     if task.get("corpus"):
         return f"corpus {task['corpus']}"
     if task.get("sources"):
         return "files of a package"
-    return f"generator {task['generator']}" if task.get("generator") else NONE
+    generator = task.get("generator")
+    if not generator:
+        return NONE
+    return "generated" if generator == name else f"generator {generator}"
 
 
 def _leaks(data: dict | None, task: str) -> str:

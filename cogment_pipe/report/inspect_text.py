@@ -96,7 +96,7 @@ def _data(folder: Path, manifest: dict) -> str:
         [
             name,
             task.get("kind", ""),
-            facts.data_origin(task),
+            facts.data_origin(name, task),
             *(facts.count((task.get("splits") or {}).get(s, {}).get("items")) for s in SPLITS),
             facts.dropped(task.get("splits") or {}),
         ]

@@ -74,6 +74,7 @@ def render(
     environment.filters.update(
         num=facts.number,
         plain=facts.plain,
+        code=facts.code,
         short=facts.short_digest,
         sentence=facts.sentence,
         thousands=facts.count,

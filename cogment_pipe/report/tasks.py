@@ -121,7 +121,7 @@ def difficulty_panel(result: dict, field: str, title: str, prefix: str, where: s
                 fontsize=6.8,
                 color=MUTED,
             )
-        axes.set_xticks(places, [_short(row["difficulty"]) for row in bins])
+        axes.set_xticks(places, [_tick(row["difficulty"]) for row in bins])
         axes.set_ylim(0, 1.15 * max(max(values), 1.0))
         axes.grid(visible=False, axis="x")
         listed = ", ".join(f"{_short(row['difficulty'])}: {row[field]:.3g}" for row in bins)
@@ -230,6 +230,13 @@ def exit_rows(views: list[TaskView]) -> list[dict]:
             full = (view.result.get("value"), view.result.get("mean_steps"))
             rows.append({"stage": view.stage, "task": view.name, "ways": [full, *ways]})
     return rows
+
+
+def _tick(value: object) -> str:
+    """A difficulty under its bar: two digits or whole, so that neighbours do not touch."""
+    if not isinstance(value, int | float):
+        return str(value)
+    return f"{value:.0f}" if abs(value) >= 9.95 else f"{value:.2g}"
 
 
 def _short(value: object) -> str:

@@ -19,8 +19,11 @@ frame.onload = () => {{
     (svg) => !svg.closest("details:not([open])"));
   const hidden = figures.filter((svg) => svg.getBoundingClientRect().width < 20).length;
   const wide = page.documentElement.scrollWidth;
+  const cut = [...page.querySelectorAll(".scroll")].filter(
+    (box) => !box.closest("details:not([open])") && box.scrollWidth > box.clientWidth + 1).length;
   document.getElementById("said").textContent =
-    `figures=${{figures.length}} hidden=${{hidden}} wide=${{wide <= {width} ? "fits" : wide}}`;
+    `figures=${{figures.length}} hidden=${{hidden}} ` +
+    `wide=${{wide <= {width} ? "fits" : wide}} cut=${{cut}}`;
 }};
 frame.src = "index.html"; frame.removeAttribute("srcdoc");
 </script>
@@ -52,5 +55,6 @@ def test_page_in_a_browser(page: str, tmp_path: Path, width: int) -> None:
     said = done.stdout.partition('<pre id="said">')[2].partition("</pre>")[0]
     assert "hidden=0" in said, said
     assert "wide=fits" in said, said
+    assert width < 1000 or said.endswith("cut=0"), said  # on a phone wide tables are pushed aside
     assert int(said.partition("figures=")[2].split()[0]) > 100
     assert "CONSOLE" not in done.stderr, done.stderr

@@ -38,6 +38,13 @@ def test_data_rows(results: Path, report_slice: dict) -> None:
     assert arc["leaks"] == "0"
 
 
+def test_backquotes_are_code() -> None:
+    """Commands in a warning are set as code; hostile text stays text; a lone mark is no command."""
+    assert facts.code("run `a <b>` now") == "run <code>a &lt;b&gt;</code> now"
+    assert facts.code("it`s <i>") == "it`s &lt;i&gt;"
+    assert facts.code("`a` and `b") == "<code>a</code> and `b"
+
+
 def test_sources_once(results: Path, report_slice: dict) -> None:
     """A file that several tasks read is listed once, with all of them."""
     rows = facts.source_rows(load_run(results, report_slice))
