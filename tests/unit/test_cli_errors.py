@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -182,6 +183,27 @@ def test_every_command_has_help_with_an_example(capsys, words):
         cli.main([*words, "--help"])
     assert stop.value.code == 0
     assert f"python -m cogment_pipe {' '.join(words)}" in capsys.readouterr().out
+
+
+def examples(words: tuple[str, ...]) -> list[str]:
+    """The examples at the end of a command's help."""
+    parser = cli.build_parser()
+    for word in words:
+        deeper = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+        parser = deeper.choices[word]
+    lines = parser.format_help().splitlines()
+    return [line.strip() for line in lines if line.startswith("  python -m cogment_pipe ")]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_examples_are_commands_that_exist(words):
+    """Every example of a help text is taken by the parser as it is printed."""
+    found = examples(words)
+    assert found
+    for line in found:
+        example = shlex.split(line.replace("'{...}'", "{}").replace("{...}", "{}"))[3:]
+        arguments = cli.build_parser().parse_args(example)
+        assert callable(arguments.handler), line
 
 
 def test_the_table_knows_every_command():

@@ -129,6 +129,35 @@ def test_the_speed_is_measured(data, tmp_path):
     assert record["steps"] == max(1, round(0.02 / record["seconds_per_step"]))
 
 
+def test_mazes_are_trained_and_answered_in_the_shape_of_y(tmp_path, capsys):
+    """An .npz of mazes with five symbols: trained by attention, answers written like y_test."""
+    arrays = own_models.write_mazes(tmp_path / "mazes.npz")
+    assert set(np.unique(arrays["y_test"])) <= {1, 2, 3, 4, 5}
+    out, answers = tmp_path / "out", tmp_path / "pred.npy"
+    assert cli.main(words(tmp_path / "mazes.npz", out, "--augment", "dihedral")) == 0
+    said = json.loads(one_line(capsys.readouterr().out))
+    assert said["puzzle"] == "maze" and said["items"] == 6
+    assert cogment_pipe.load(out, device="cpu").model.config.mixer == "attention"
+    data = ("--data", str(tmp_path / "mazes.npz"), "--out", str(answers))
+    assert cli.main(["predict", "--model", str(out), *data]) == 0
+    assert np.load(answers).shape == arrays["y_test"].shape == (6, 7, 7)
+
+
+def test_sudoku_extremes_csv_is_trained_on(shared_data, tmp_path, capsys):
+    """The upstream CSV as it is: 9x9, answers scored; predict solves one of its questions."""
+    file = shared_data / "sudoku" / "sudoku_extreme_layout" / "test.csv"
+    out = tmp_path / "out"
+    call = words(file, out, "--augment", "bands,relabel")
+    call[call.index("--steps") + 1] = "2"
+    assert cli.main(call) == 0
+    said = json.loads(one_line(capsys.readouterr().out))
+    assert said["puzzle"] == "sudoku" and 0.0 <= said["cells"] <= 1.0 and said["items"] > 10
+    question = file.read_text().splitlines()[1].split(",")[1]
+    assert cli.main(["predict", "--model", str(out), question, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)["answer"]
+    assert len("".join(answer)) == 81
+
+
 def test_questions_are_trained_and_answered(tmp_path, capsys):
     """JSONL: tokenizer, text stage, generated answers scored; predict reads the folder."""
     lines = [
