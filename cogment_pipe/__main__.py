@@ -3,5 +3,6 @@
 import sys
 
 from cogment_pipe.cli import main
+from cogment_pipe.main_times import noted
 
-sys.exit(main())
+sys.exit(noted(main))

@@ -9,10 +9,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from cogment_pipe.stage_config import Count, NonNegative, Positive, Rate, Strict
+from cogment_pipe.stage_config import Count, NonNegative, Positive, Rate, StageSlice, Strict
 
 GROKKING, SMOKE = "grokking", "grokking_smoke"
 """Folders below results/benchmarks/ that the grokking benchmark makes."""
+THROUGHPUT, THROUGHPUT_SMOKE = "throughput", "throughput_smoke"
+"""The same of the benchmark of speed."""
 
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
@@ -135,8 +137,81 @@ class GrokkingSlice(Strict):
     arm: GrokkingArm
 
 
+Arm = Literal["plain", "checkpointing", "bf16", "compile"]
+Scale = Literal["tiny", "small", "full"]
+Stage = Annotated[int, Field(ge=0, le=4)]
+
+
+class SweepPlan(Strict):
+    """How the cost of a step grows with refinement steps and with segments."""
+
+    scale: Scale = Field("full", description="scale whose step is varied")
+    stage: Stage = Field(4, description="its stage")
+    rows: Count = Field(1, description="rows of the step")
+    refinement: tuple[Count, ...] = Field(
+        (1, 2, 4, 6, 8), description="refinement steps in one optimizer step"
+    )
+    segments: tuple[Count, ...] = Field((1, 2, 3, 4), description="segments of a document")
+    repeats: Count = Field(5, description="steps timed at each point")
+
+
+class ThroughputPlan(Strict):
+    """What the benchmark of speed times, and how often."""
+
+    scales: tuple[Scale, ...] = Field(("small", "full"), description="scales whose steps are timed")
+    stages: tuple[Stage, ...] = Field((0, 1, 2, 3, 4), description="their stages")
+    arms: tuple[Arm, ...] = Field(
+        ("plain", "checkpointing", "bf16"), description="ways to take a step, by turns"
+    )
+    compiled: tuple[Stage, ...] = Field(
+        (2,), description="stages that are also timed with torch.compile, which takes minutes"
+    )
+    rows: dict[Scale, dict[Stage, Count]] = Field(
+        {}, description="rows of a step in place of the stage's, by scale and stage"
+    )
+    repeats: Count = Field(5, description="steps timed of each arm")
+    warmup: Count = Field(1, description="steps before them")
+    threads: Count | None = Field(
+        None, description="torch threads; null: the scale's, but no more than there are cores"
+    )
+    sweep: SweepPlan = Field(SweepPlan(), description="cost against refinement steps and segments")
+    start_repeats: Count = Field(5, description="calls timed of each way to start")
+    pipeline_repeats: Count = Field(5, description="runs at scale tiny, one job at a time")
+    pipeline_stages: int = Field(5, ge=1, le=5, description="stages of these runs")
+
+
+class ThroughputConfig(ThroughputPlan):
+    """The benchmark of speed, and its short form for tests."""
+
+    smoke: ThroughputPlan = Field(ThroughputPlan(), description="a short part, for tests")
+
+    def plan(self, suite: str) -> ThroughputPlan:
+        """What a suite times, `throughput` or `throughput_smoke`."""
+        return self.smoke if suite == THROUGHPUT_SMOKE else self
+
+
+class ThroughputSlice(Strict):
+    """All that a cell or the sweep depends on, besides machine and code."""
+
+    stage: Stage
+    stage_slice: StageSlice
+    text: bool
+    context: int = Field(ge=0)
+    rows: int | None = None
+    arms: tuple[Arm, ...] = ("plain",)
+    repeats: Count = 5
+    warmup: Count = 1
+    threads: int | None = None
+    refinement: tuple[Count, ...] = ()
+    segments: tuple[Count, ...] = ()
+
+
 class BenchmarksConfig(Strict):
     """Benchmarks beside the curriculum."""
+
+    throughput: ThroughputConfig = Field(
+        ThroughputConfig(), description="how fast steps are, and how long the start takes"
+    )
 
     grokking: GrokkingConfig = Field(
         GrokkingConfig(), description="delayed generalisation on modular arithmetic"

@@ -75,13 +75,13 @@ def invalid_slice(error: ValueError) -> str | None:
 
     if not isinstance(error, ValidationError):
         return None
-    from cogment_pipe.benchmark_config import GrokkingSlice
+    from cogment_pipe.benchmark_config import GrokkingSlice, ThroughputSlice
     from cogment_pipe.config import ReportSlice
     from cogment_pipe.config_errors import one_line
     from cogment_pipe.evaluation_config import EvaluationSlice
     from cogment_pipe.stage_config import StageSlice
 
-    kinds = (StageSlice, EvaluationSlice, ReportSlice, GrokkingSlice)
+    kinds = (StageSlice, EvaluationSlice, ReportSlice, GrokkingSlice, ThroughputSlice)
     models = {model.__name__: model for model in kinds}
     return one_line(error, models.get(error.title, StageSlice), "--slice: ")
 
@@ -291,9 +291,36 @@ def _add_benchmark(subparsers: Any) -> None:
     kinds = benchmark.add_subparsers(dest="kind", required=True, metavar="KIND")
     _add_grokking(kinds)
     _add_throughput(kinds)
+    _add_data_throughput(kinds)
 
 
 def _add_throughput(kinds: Any) -> None:
+    speed = kinds.add_parser("throughput", help="how fast steps are, how long the start takes")
+    parts = speed.add_subparsers(dest="part", required=True, metavar="PART")
+    timed = {
+        "cell": "Time training steps of one stage at one scale.",
+        "sweep": "Time steps of more and more refinement steps and segments.",
+        "start": "Time the start, and what the workflow costs around its commands.",
+    }
+    for name, text in timed.items():
+        example = f"benchmark throughput {name} --slice '{{...}}' --out FILE"
+        part = command(parts, name, commands.benchmark_throughput, text, example)
+        _add_slice(part)
+        _add_out(part, "file to write")
+        if name != "start":
+            _add_device(part)
+    summarise = command(
+        parts,
+        "summarise",
+        commands.benchmark_throughput_summarise,
+        "Table and figure from what was timed.",
+        "benchmark throughput summarise --runs RUNS/*.jsonl --out DIR",
+    )
+    summarise.add_argument("--runs", type=Path, nargs="+", required=True, help="files of parts")
+    _add_out(summarise)
+
+
+def _add_data_throughput(kinds: Any) -> None:
     parser = command(
         kinds,
         "data",

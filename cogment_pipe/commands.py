@@ -226,6 +226,33 @@ def benchmark_grokking_summarise(arguments: Namespace) -> None:
     print(markdown(write_summary(arguments.runs, arguments.slice, arguments.out)))
 
 
+def benchmark_throughput(arguments: Namespace) -> None:
+    """`benchmark throughput cell|sweep|start`: one part of the benchmark of speed."""
+    if arguments.part == "start":
+        from cogment_pipe.benchmarks.throughput.start import measure_start
+
+        keys = ("start_repeats", "pipeline_repeats", "pipeline_stages")
+        checks.need_keys(arguments.slice, keys)
+        measure_start(project_folder(), arguments.slice, arguments.out)
+        return
+    from cogment_pipe.benchmark_config import ThroughputSlice
+
+    ThroughputSlice.model_validate(arguments.slice)
+    if arguments.part == "cell":
+        from cogment_pipe.benchmarks.throughput.measure import measure_cell as measure
+    else:
+        from cogment_pipe.benchmarks.throughput.sweep import measure_sweep as measure
+    measure(arguments.slice, arguments.out, arguments.device)
+
+
+def benchmark_throughput_summarise(arguments: Namespace) -> None:
+    """`benchmark throughput summarise`: the table."""
+    from cogment_pipe.benchmarks.throughput.summary import write_summary
+    from cogment_pipe.report.throughput import markdown
+
+    print(markdown(write_summary(arguments.runs, arguments.out)))
+
+
 def runs_compare(arguments: Namespace) -> None:
     """`runs compare`: the table of the ablations."""
     from cogment_pipe.ablations import markdown, write_comparison

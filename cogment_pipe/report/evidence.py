@@ -1,4 +1,4 @@
-"""Evidence: the figures that README quotes, taken from the artifacts of finished runs.
+"""Evidence: the figures that README and docs quote, taken from the artifacts of finished runs.
 
 One JSON file per statement (figures, seed, command, sha256 of the manifests they come from), and
 the Markdown table that is made from it. README holds the table between two marks.
@@ -11,7 +11,7 @@ from pathlib import Path
 from cogment_pipe.atomic import sha256_file, write_bytes, write_json
 from cogment_pipe.errors import CogmentError
 from cogment_pipe.provenance import MANIFEST, verify_manifest
-from cogment_pipe.report import grokking
+from cogment_pipe.report import grokking, throughput
 from cogment_pipe.report.artifacts import read_json
 
 BEGIN, END = "<!-- evidence:{name} -->", "<!-- /evidence -->"
@@ -55,9 +55,9 @@ def collect(results: Path, benchmarks: Path, command: str) -> dict:
 
 
 def collect_benchmark(folder: Path, command: str) -> dict:
-    """Figures of the grokking benchmark, with curves thinned to what a picture needs.
+    """Figures of a benchmark's folder, with curves thinned to what a picture needs.
 
-    Steps only: runs share the machine with each other, so their times say nothing.
+    Of the grokking benchmark steps only: its runs share the machine, so their times say nothing.
 
     Raises CogmentError where the folder does not match its manifest.
     """
@@ -65,19 +65,18 @@ def collect_benchmark(folder: Path, command: str) -> dict:
     if problems:
         raise CogmentError(f"{problems[0]}; make it again: snakemake --cores all {folder}/")
     found = _read(folder / "table.json")
-    return {
-        **found,
-        "command": command,
-        "curves": {
+    if "curves" in found:
+        found["curves"] = {
             arm: {seed: _thinned(points) for seed, points in by_seed.items()}
             for arm, by_seed in found["curves"].items()
-        },
-        "manifest": sha256_file(folder / MANIFEST),
-    }
+        }
+    return {**found, "command": command, "manifest": sha256_file(folder / MANIFEST)}
 
 
 def table(evidence: dict) -> str:
     """The evidence as a Markdown table: one row per task of a run, or per arm of a benchmark."""
+    if evidence.get("kind") == "throughput":
+        return throughput.markdown(evidence)
     if "rows" in evidence:
         return grokking.markdown(evidence)
     lines = [

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from cogment_pipe.report import grokking
+from cogment_pipe.report import grokking, throughput
 from cogment_pipe.report.theme import Panel
 
 DEPTH = 3
@@ -56,8 +56,15 @@ def _section(name: str, content: dict) -> Extra:
         note=str(content.get("note") or ""),
         facts=[fact for fact in facts if fact[0] not in skipped],
         tables=tables,
-        panels=grokking.panels(content, "-".join(folders)) if "curves" in content else [],
+        panels=_panels(content, "-".join(folders)),
     )
+
+
+def _panels(content: dict, name: str) -> list[Panel]:
+    """The drawings of those benchmarks that have some."""
+    if content.get("kind") == "throughput":
+        return throughput.panels(content, name)
+    return grokking.panels(content, name) if "curves" in content else []
 
 
 def _collect(

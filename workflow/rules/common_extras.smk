@@ -1,5 +1,6 @@
 # What the rules beside the curriculum take: evidence, benchmarks, ablations, runs below
 # results/runs/{run}. Called at planning, when all of these files are read.
+from cogment_pipe.benchmarks.throughput import plan as throughput_plan
 
 
 def of_run(function):
@@ -99,6 +100,21 @@ def grokking_runs(wildcards):
 def grokking_arm_slice(wildcards):
     """What a run of an arm depends on."""
     return configuration.grokking_slice(CONFIG, wildcards.suite, wildcards.arm)
+
+
+def throughput_cell_slice(wildcards):
+    """What a timed cell depends on; scales other than the run's own as they are shipped."""
+    place = (wildcards.suite, wildcards.scale, int(wildcards.k))
+    return throughput_plan.cell_slice(PROJECT, CONFIG, *place)
+
+
+def throughput_runs(wildcards):
+    """Files of all cells of a suite, of its curves and of its start."""
+    cells = throughput_plan.cells(CONFIG.benchmarks.throughput.plan(wildcards.suite))
+    return [
+        f"results/benchmarks/runs/{wildcards.suite}/{name}.jsonl"
+        for name in (*cells, "sweep", "start")
+    ]
 
 
 def all_stage_slices(wildcards):

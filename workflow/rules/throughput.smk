@@ -1,0 +1,147 @@
+# How fast training steps are, and how long the start takes, on request: `snakemake --cores all
+# results/benchmarks/throughput/`. A job times alone: `timing_jobs` is 1 in profiles/default, and a
+# machine that does other work meanwhile spoils the figures (each says how busy it was).
+
+SPEED = "throughput|throughput_smoke"
+
+
+rule throughput_cell:
+    output:
+        "results/benchmarks/runs/{suite}/{scale}-stage{k}.jsonl",
+    log:
+        "logs/benchmarks/{suite}/{scale}-stage{k}.log",
+    benchmark:
+        "benchmarks/{suite}/{scale}-stage{k}.tsv"
+    wildcard_constraints:
+        suite=SPEED,
+        scale="tiny|small|full",
+    retries: 0
+    conda:
+        "../envs/cogment.yaml"
+    threads: CONFIG.threads
+    resources:
+        timing_jobs=1,
+        mem_mb=16000,
+        runtime=60,
+        device=CONFIG.runtime.device,
+    params:
+        slice=throughput_cell_slice,
+        source=source_hash("cogment_pipe.benchmarks.throughput.measure"),
+    message:
+        "Timing stage {wildcards.k} at scale {wildcards.scale}"
+    shell:
+        "exec python -m cogment_pipe benchmark throughput cell --slice {params.slice:q}"
+        " --device {resources.device} --out {output} --log {log}"
+
+
+rule throughput_sweep:
+    output:
+        "results/benchmarks/runs/{suite}/sweep.jsonl",
+    log:
+        "logs/benchmarks/{suite}/sweep.log",
+    benchmark:
+        "benchmarks/{suite}/sweep.tsv"
+    wildcard_constraints:
+        suite=SPEED,
+    retries: 0
+    conda:
+        "../envs/cogment.yaml"
+    threads: CONFIG.threads
+    resources:
+        timing_jobs=1,
+        mem_mb=16000,
+        runtime=60,
+        device=CONFIG.runtime.device,
+    params:
+        slice=lambda wildcards: throughput_plan.sweep_slice(
+            PROJECT, CONFIG, wildcards.suite
+        ),
+        source=source_hash("cogment_pipe.benchmarks.throughput.sweep"),
+    message:
+        "Timing steps of more and more refinement steps and segments"
+    shell:
+        "exec python -m cogment_pipe benchmark throughput sweep --slice {params.slice:q}"
+        " --device {resources.device} --out {output} --log {log}"
+
+
+rule throughput_start:
+    output:
+        "results/benchmarks/runs/{suite}/start.jsonl",
+    log:
+        "logs/benchmarks/{suite}/start.log",
+    benchmark:
+        "benchmarks/{suite}/start.tsv"
+    wildcard_constraints:
+        suite=SPEED,
+    retries: 0
+    conda:
+        "../envs/cogment.yaml"
+    threads: CONFIG.threads
+    resources:
+        timing_jobs=1,
+        mem_mb=3000,
+        runtime=60,
+    params:
+        slice=lambda wildcards: throughput_plan.start_slice(CONFIG, wildcards.suite),
+        source=source_hash("cogment_pipe.benchmarks.throughput.start"),
+    message:
+        "Timing how long the start takes, and what the workflow costs around its commands"
+    shell:
+        "exec python -m cogment_pipe benchmark throughput start --slice {params.slice:q}"
+        " --out {output} --log {log}"
+
+
+rule throughput:
+    input:
+        runs=throughput_runs,
+    output:
+        folder=directory("results/benchmarks/{suite}"),
+        table="results/benchmarks/{suite}/table.json",
+        text="results/benchmarks/{suite}/table.md",
+        figure="results/benchmarks/{suite}/curves.svg",
+        manifest="results/benchmarks/{suite}/manifest.json",
+    log:
+        "logs/benchmarks/{suite}/table.log",
+    benchmark:
+        "benchmarks/{suite}/table.tsv"
+    wildcard_constraints:
+        suite=SPEED,
+    conda:
+        "../envs/cogment.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        source=source_hash("cogment_pipe.benchmarks.throughput.summary"),
+    message:
+        "Speed: table and figure"
+    shell:
+        "exec python -m cogment_pipe benchmark throughput summarise --runs {input.runs}"
+        " --out {output.folder} --log {log}"
+
+
+rule throughput_evidence:
+    input:
+        table="results/benchmarks/throughput/table.json",
+        manifest="results/benchmarks/throughput/manifest.json",
+    output:
+        "docs/evidence/throughput.json",
+    log:
+        "logs/evidence_throughput.log",
+    benchmark:
+        "benchmarks/evidence_throughput.tsv"
+    conda:
+        "../envs/cogment.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        folder=subpath(input.table, parent=True),
+        command="snakemake --cores all docs/evidence/throughput.json",
+    message:
+        "Writing the evidence of the benchmark of speed"
+    shell:
+        "exec python -m cogment_pipe evidence {output} --results {params.folder}"
+        " --benchmarks benchmarks --made-by {params.command:q} --log {log}"
