@@ -6,6 +6,7 @@ CORES ?= all
 ARGS ?=
 
 .PHONY: run test test-slow test-slurm slurm science lint report evidence evidence-grokking
+.PHONY: evidence-speed
 .PHONY: figures pretrained docs clean distclean
 
 run: $(VENV)/.done
@@ -24,6 +25,11 @@ evidence: $(VENV)/.done
 evidence-grokking: $(VENV)/.done
 	$(BIN)/snakemake --cores $(CORES) docs/evidence/grokking.json --config scale=small
 	$(BIN)/python -m cogment_pipe evidence docs/evidence/grokking.json --readme README.md
+
+# How fast it is: about a quarter of an hour on two quiet cores; into docs/performance.md.
+evidence-speed: $(VENV)/.done
+	$(BIN)/snakemake --cores $(CORES) docs/evidence/throughput.json --config scale=small
+	$(BIN)/python -m cogment_pipe evidence docs/evidence/throughput.json --readme docs/performance.md
 
 # README's pictures from a finished `small` run; the one of the page needs chromium.
 figures: $(VENV)/.done

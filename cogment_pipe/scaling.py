@@ -13,7 +13,13 @@ from pathlib import Path
 
 from cogment_pipe.commands import ARC_CONTEXT, ARC_GENERATORS
 from cogment_pipe.config import TEXT_STAGES, PipelineConfig, load_config
-from cogment_pipe.model.budget import Workload, head_flops, parameters, step_flops
+from cogment_pipe.model.budget import (
+    Workload,
+    context_flops,
+    head_flops,
+    parameters,
+    step_flops,
+)
 from cogment_pipe.stage_config import StageConfig
 
 PEAK = 989e12
@@ -74,7 +80,8 @@ def _forward(config: PipelineConfig, k: int, stage: StageConfig):
     one = step_flops(config.model, work, stage.memory.read)
     head = head_flops(config.model, work)
     earlier = stage.sequence_length // stage.segment_length - 1 if stage.segment_length else 0
-    return lambda steps: one * (earlier * stage.segment_steps + steps) + head * steps
+    demos = context_flops(config.model, work)
+    return lambda steps: demos + one * (earlier * stage.segment_steps + steps) + head * steps
 
 
 def exchange_seconds(config: PipelineConfig, devices: int) -> float:

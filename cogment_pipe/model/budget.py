@@ -85,6 +85,16 @@ def step_flops(config: ModelConfig, work: Workload, memory: bool = True) -> int:
     return total
 
 
+def context_flops(config: ModelConfig, work: Workload) -> int:
+    """Operations that encode one sequence's demonstrations; done anew in every optimizer step."""
+    d, cells = config.d_model, work.context
+    attention = 2 * cells * 4 * d * d + 2 * 2 * cells * cells * d
+    ffn = 2 * cells * 3 * d * config.ffn_hidden
+    keys_values = 2 * cells * 2 * d * d
+    adapter = 2 * 2 * cells * d * config.adapter_rank
+    return (config.n_blocks * (attention + ffn + keys_values) + adapter) if cells else 0
+
+
 def head_flops(config: ModelConfig, work: Workload) -> int:
     """Operations behind the logits after a step: all cells of a grid, or one token of text."""
     d = config.d_model
@@ -120,7 +130,8 @@ def describe(
         problems = over_budget(counts)
         lines += problems or [f"  within {TOLERANCE:.0%} of the budget"]
     lines.append("one sequence at the stage's greatest length, one refinement step:")
-    head = ("stage", "length", "demos", "GFLOP/step", "GFLOP heads", "steps", "state KiB")
+    head = ("stage", "length", "demos", "GFLOP/step", "GFLOP heads", "GFLOP demos", "steps")
+    head += ("state KiB",)
     lines.append("  " + "".join(f"{h:>15}" for h in head))
     for name, work, steps, memory in stages:
         row = (
@@ -129,6 +140,7 @@ def describe(
             str(work.context),
             f"{step_flops(config, work, memory) / 1e9:.3f}",
             f"{head_flops(config, work) / 1e9:.3f}",
+            f"{context_flops(config, work) / 1e9:.3f}",
             str(steps),
             f"{state_bytes(config, work, memory) / 1024:.0f}",
         )

@@ -139,7 +139,7 @@ rule throughput_evidence:
         runtime=10,
     params:
         folder=subpath(input.table, parent=True),
-        command="snakemake --cores all docs/evidence/throughput.json",
+        command=f"snakemake --cores all docs/evidence/throughput.json --config scale={CONFIG.scale}",
     message:
         "Writing the evidence of the benchmark of speed"
     shell:

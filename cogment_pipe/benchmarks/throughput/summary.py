@@ -28,7 +28,7 @@ NOTE = (
     "Random items of each stage's greatest lengths, without replay and twins; all arms of a cell "
     "take turns in one process. Share: operations that inspect counts (three forward passes) over "
     "time and over the fp32 matrix rate measured beside each step; counted: the same with every "
-    "operation that ran, so with the encoding of demonstrations. Peak: resident memory of the "
+    "operation that ran. Peak: resident memory of the "
     "process. The first step is the one that is counted, which makes it slower."
 )
 

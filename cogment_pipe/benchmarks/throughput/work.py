@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from cogment_pipe.data.batch import TASK_IDS, GridBatch, TextBatch
-from cogment_pipe.model.budget import Workload, head_flops, step_flops
+from cogment_pipe.model.budget import Workload, context_flops, head_flops, step_flops
 from cogment_pipe.model.model import Cogment
 from cogment_pipe.stage_config import ModelConfig, StageConfig, StageSlice
 from cogment_pipe.stage_run import pick_precision
@@ -70,15 +70,13 @@ class Shape:
         return self.earlier * self.segment_steps + self.steps
 
     def operations(self, model: ModelConfig) -> int:
-        """Operations of a training step: three forward passes, each counted as `inspect` does.
-
-        The encoding of demonstrations is not in it, as it is not there either.
-        """
+        """Operations of a training step: three forward passes, each counted as `inspect` does."""
         work = Workload(self.length, self.text, self.context)
         head = head_flops(model, work)
         if self.text:  # counted there with one predicted token
             head += 2 * model.d_model * model.vocab_size * (self.targets - 1)
         forward = step_flops(model, work, self.memory) * self.passes + head * self.steps
+        forward += context_flops(model, work)
         return 3 * self.rows * forward
 
     def but(self, **changes: int) -> Shape:
@@ -158,6 +156,7 @@ def build(slice: dict, k: int, shape: Shape, device: torch.device) -> StageTrain
     content["homes"] = {}
     content["stage"] |= {"replay": 0.0, "batch_size": shape.rows, "eval_items": shape.rows}
     content["stage"] |= {"max_refinement_steps": shape.depth, "accumulate": 1, "depth_ramp": 0.0}
+    content["stage"]["length_buckets"] = 1
     content["stage"]["loss"] |= {"consistency": 0.0}
     parsed = StageSlice.model_validate(content)
     torch.manual_seed(0)

@@ -18,6 +18,7 @@ from cogment_pipe.report.evidence import (
     write_evidence,
 )
 
+NOT_YET = "Not measured on a quiet machine yet."
 PROJECT = Path(__file__).resolve().parents[3]
 
 
@@ -30,6 +31,14 @@ def test_readme_holds_the_table_of_each_evidence_file_that_it_names():
     for name in quoted:
         evidence = json.loads((PROJECT / "docs" / "evidence" / f"{name}.json").read_text())
         assert place(readme, name, table(evidence)) == readme
+
+
+def test_the_page_on_speed_holds_its_evidence():
+    """Guards: docs/performance.md has the tables of its evidence file, or says that it has none."""
+    page = (PROJECT / "docs" / "performance.md").read_text(encoding="utf-8")
+    path = PROJECT / "docs" / "evidence" / "throughput.json"
+    content = table(json.loads(path.read_text())) if path.is_file() else NOT_YET
+    assert place(page, "throughput", content) == page
 
 
 def test_marks_are_needed():
