@@ -37,6 +37,7 @@ TRAIN += ["--snapshots", "s", "--data"]
 EVALUATE = ["evaluate", "--stage", "0", "--slice", "@EVALUATION", "--out", "o", "--checkpoint"]
 PREPARE = ["data", "prepare", "--out", "o", "--slice", "@DATA3", "--stage", "3"]
 TOKENIZER = ["data", "tokenizer", "--slice", '{"seed": 0, "vocab_size": 300}', "--out", "o.json"]
+SPEED = ["benchmark", "throughput"]
 GROKKING, EMPTY = ["benchmark", "grokking"], ["--slice", "{}", "--out", "o"]
 CASES = [
     # words, part of the line
@@ -55,6 +56,10 @@ CASES = [
     (["data", "check", "junk.json"], "junk.json, line 1: not JSON"),
     (["data", "draw", "nowhere", "--out", "o"], "nowhere/manifest.json: no such file"),
     (["benchmark", "data", "--data", "nowhere", *EMPTY], "nowhere/manifest.json: no such file"),
+    ([*SPEED, "cell", *EMPTY], "--slice: stage: missing"),
+    ([*SPEED, "sweep", *EMPTY], "--slice: stage: missing"),
+    ([*SPEED, "start", *EMPTY], "--slice: start_repeats: missing"),
+    ([*SPEED, "summarise", "--runs", "nowhere", "--out", "o"], "nowhere: no finished part"),
     (["data", "check", "bad"], "bad/manifest.json, line 1: not JSON"),
     ([*TRAIN, "nowhere"], "nowhere/manifest.json is missing"),
     ([*TRAIN, "data1"], "--data: none of stage 0, only of [1]"),
