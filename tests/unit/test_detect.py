@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 
@@ -125,3 +126,42 @@ def test_real_curves_of_the_grokking_benchmark(project, arm, groks):
         found = find_grokking(points)
         assert (found is not None) == groks
         assert not groks or found >= evidence["runs"][f"{arm}-seed{seed}"]["reached"]
+
+
+CURVES = {
+    # name: (patience, verdict, what the reason says, last step at which there was progress)
+    "converged": (40, "converged", "accuracy 1.000", None),
+    "improving": (40, None, "", None),
+    "noisy": (100, "plateau_unmet", "accuracy 0.0", None),
+    "collapsing_halting": (100, "plateau_unmet", "accuracy 0.0", None),
+    "nan": (40, "plateau_unmet", "accuracy 0.000 < 0.8", 50),
+}
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_verdicts_on_recorded_curves(name):
+    """Curves of real trainings (`record_curves`): each ends as it should, and not before."""
+    patience, verdict, said, progress = CURVES[name]
+    points = json.loads(Path(__file__).with_name("curves.json").read_text())[name]
+    d, found = detector(patience=patience, min_delta=1e-3), []
+    for step, *figures in points:
+        accuracy, loss, ponder = (math.nan if f is None else f for f in figures)
+        d.update(step, accuracy=accuracy, loss=loss, ponder=ponder, train_accuracy=0.0)
+        found.append((step, d.verdict(step)))
+    ended = [(step, one) for step, one in found if one is not None]
+    if verdict is None:
+        assert ended == []  # the loss still falls at the end
+        return
+    step, (first, reason) = ended[0]
+    assert first == verdict and said in reason
+    assert progress in (None, d.state.progress_step)
+    best = max(a for s, a, *_ in points if s <= step)
+    if verdict == "converged":
+        assert best == 1.0 and step < points[-1][0]
+    else:
+        assert best < 0.2 and step >= patience
+    if name == "collapsing_halting":  # one step is cheap, and no reason to call it converged
+        assert points[-1][3] == 1.0 and "ponder" not in reason
+    if name == "noisy":  # chance hits do not keep a stage going for ever
+        hits = [s for s, a, *_ in points if a > 0]
+        assert len(hits) > 10 and max(hits) > step
