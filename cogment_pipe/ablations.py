@@ -87,7 +87,7 @@ def write_seed_scores(files: list[Path], out: Path) -> dict[str, Any]:
         "folders": [str(path.parents[2]) for path in files],
         "stages": _scores(files),
         "tasks": {
-            f"stage {k} {name}": {key: task[key] for key in ("metric", "value", "low", "high", "n")}
+            f"stage {k} {name}": _task_scores(task)
             for k, path in enumerate(files)
             for name, task in _read(path)["stages"][str(k)]["tasks"].items()
         },
@@ -96,6 +96,14 @@ def write_seed_scores(files: list[Path], out: Path) -> dict[str, Any]:
     inputs = {str(path): sha256_file(path) for path in files}
     write_manifest(out, {"inputs": inputs}, ["scores.json"])
     return scores
+
+
+def _task_scores(task: dict[str, Any]) -> dict[str, Any]:
+    """A task's figures; where more compute was spent, what it reached and took, in passes."""
+    found = {key: task[key] for key in ("metric", "value", "low", "high", "n")}
+    for way, figures in (task.get("more_compute") or {}).items():
+        found |= {way: figures["value"], f"{way} passes": figures["passes"]}
+    return found
 
 
 def _scores(files: list[Path]) -> dict[str, float]:

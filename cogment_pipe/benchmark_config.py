@@ -9,7 +9,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from cogment_pipe.stage_config import Count, NonNegative, Positive, Rate, StageSlice, Strict
+from cogment_pipe.stage_config import (
+    Count,
+    HomeConfig,
+    ModelConfig,
+    NonNegative,
+    Positive,
+    Rate,
+    StageSlice,
+    Strict,
+)
 
 GROKKING, SMOKE = "grokking", "grokking_smoke"
 """Folders below results/benchmarks/ that the grokking benchmark makes."""
@@ -206,6 +215,27 @@ class ThroughputSlice(Strict):
     segments: tuple[Count, ...] = ()
 
 
+class GenerationConfig(Strict):
+    """The benchmark of generation with and without its cache."""
+
+    prompt_tokens: Count = Field(512, description="tokens of each prompt")
+    new_tokens: Count = Field(32, description="tokens of each answer")
+    rows: tuple[Count, ...] = Field((1, 8), min_length=1, description="prompts answered together")
+    repeats: Count = Field(5, description="timed runs of each way; medians count")
+
+
+class GenerationSlice(Strict):
+    """All that the generation benchmark depends on, besides the code and the machine."""
+
+    generation: GenerationConfig
+    model: ModelConfig
+    home: HomeConfig
+    seed: Seed = 0
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    threads: Count = 2
+    deterministic: bool = True
+
+
 class BenchmarksConfig(Strict):
     """Benchmarks beside the curriculum."""
 
@@ -215,4 +245,7 @@ class BenchmarksConfig(Strict):
 
     grokking: GrokkingConfig = Field(
         GrokkingConfig(), description="delayed generalisation on modular arithmetic"
+    )
+    generation: GenerationConfig = Field(
+        GenerationConfig(), description="what the cache of generation saves"
     )

@@ -75,13 +75,14 @@ def invalid_slice(error: ValueError) -> str | None:
 
     if not isinstance(error, ValidationError):
         return None
-    from cogment_pipe.benchmark_config import GrokkingSlice, ThroughputSlice
+    from cogment_pipe.benchmark_config import GenerationSlice, GrokkingSlice, ThroughputSlice
     from cogment_pipe.config import ReportSlice
     from cogment_pipe.config_errors import one_line
     from cogment_pipe.evaluation_config import EvaluationSlice
     from cogment_pipe.stage_config import StageSlice
 
-    kinds = (StageSlice, EvaluationSlice, ReportSlice, GrokkingSlice, ThroughputSlice)
+    benchmarks = (GrokkingSlice, ThroughputSlice, GenerationSlice)
+    kinds = (StageSlice, EvaluationSlice, ReportSlice, *benchmarks)
     models = {model.__name__: model for model in kinds}
     return one_line(error, models.get(error.title, StageSlice), "--slice: ")
 
@@ -292,6 +293,7 @@ def _add_benchmark(subparsers: Any) -> None:
     _add_grokking(kinds)
     _add_throughput(kinds)
     _add_data_throughput(kinds)
+    _add_generation(kinds)
 
 
 def _add_throughput(kinds: Any) -> None:
@@ -333,6 +335,20 @@ def _add_data_throughput(kinds: Any) -> None:
     parser.add_argument("--steps", type=int, default=12, help="training steps of each stage")
     parser.add_argument("--made-by", default="", help="command, for the record")
     _add_out(parser, "file to write")
+
+
+def _add_generation(kinds: Any) -> None:
+    parser = command(
+        kinds,
+        "generation",
+        commands.benchmark_generation,
+        "Time the generation of text with its cache and without.",
+        "benchmark generation --slice '{...}' --out results/benchmarks/generation",
+    )
+    _add_slice(parser)
+    parser.add_argument("--source", default="", help="hash of the code, for the record")
+    _add_device(parser)
+    _add_out(parser)
 
 
 def _add_grokking(kinds: Any) -> None:

@@ -253,6 +253,15 @@ def benchmark_throughput_summarise(arguments: Namespace) -> None:
     print(markdown(write_summary(arguments.runs, arguments.out)))
 
 
+def benchmark_generation(arguments: Namespace) -> None:
+    """`benchmark generation`: how much the cache saves."""
+    from cogment_pipe.benchmark_config import GenerationSlice
+    from cogment_pipe.benchmarks.generation import measure
+
+    given = GenerationSlice.model_validate(arguments.slice)
+    measure(given, arguments.source, arguments.device, arguments.out)
+
+
 def runs_compare(arguments: Namespace) -> None:
     """`runs compare`: the table of the ablations."""
     from cogment_pipe.ablations import markdown, write_comparison

@@ -17,7 +17,7 @@ from pydantic import Field, PrivateAttr, ValidationError, model_validator
 from cogment_pipe.ablation_config import AblationsConfig
 from cogment_pipe.atomic import canonical_json as canonical
 from cogment_pipe.atomic import sha256_text
-from cogment_pipe.benchmark_config import BenchmarksConfig, GrokkingSlice
+from cogment_pipe.benchmark_config import BenchmarksConfig, GenerationSlice, GrokkingSlice
 from cogment_pipe.config_errors import one_line, unknown_key
 from cogment_pipe.config_layers import assignments, merge, nested, normal, read_yaml
 from cogment_pipe.corpora import CORPORA, CorpusSource, default_sources
@@ -39,7 +39,8 @@ SCALES = ("tiny", "small", "full")
 TEXT_STAGES = (3, 4)
 NOT_IN_REPORT = {"runtime", "report", "auto_unlock", "on_environment_change", "corpora"}
 NOT_IN_REPORT |= {"corpora_root", "init_from", "benchmarks", "ablations"}
-Slice = TypeVar("Slice", StageSlice, EvaluationSlice)
+TEXT_STAGE = 3  # the first stage that generates text
+Slice = TypeVar("Slice", StageSlice, EvaluationSlice, GenerationSlice)
 # What the data of a stage depends on; learning rates and the like must stay out of this.
 DATA_KEYS = {
     *("name", "sequence_length", "segment_length", "tasks", "corpora", "source"),
@@ -361,6 +362,15 @@ def grokking_slice(config: PipelineConfig, suite: str, arm: str) -> str:
 def grokking_table_slice(config: PipelineConfig) -> str:
     """What the table of the grokking benchmark depends on, besides its runs."""
     return canonical(config.benchmarks.grokking.model_dump(mode="json", include={"references"}))
+
+
+def generation_slice(config: PipelineConfig) -> str:
+    """What the generation benchmark depends on, besides the code: it answers as stage 3 does."""
+    own = {
+        "generation": config.benchmarks.generation,
+        "home": HomeConfig.of(config.resolved(TEXT_STAGE)),
+    }
+    return canonical(_shared(config, GenerationSlice, **own).model_dump(mode="json"))
 
 
 def _shared(config: PipelineConfig, kind: type[Slice], **own: Any) -> Slice:

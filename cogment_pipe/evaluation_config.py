@@ -24,6 +24,15 @@ class EvaluationConfig(Strict):
         "none", description="early exit of the headline scores; the others are reported beside it"
     )
     exact_threshold: Rate = Field(0.95, description="correctness probability that ends a row")
+    votes: int = Field(
+        0, ge=0, description="augmented copies of an ARC item that vote on its two attempts; 0: off"
+    )
+    rollouts: Count = Field(
+        1, description="starting states of a grid, ranked by the correctness logit; 1: off"
+    )
+    more_items: int | None = Field(
+        None, ge=1, description="test items of votes and rollouts; none: those of the single pass"
+    )
 
 
 class EvaluationSlice(Strict):

@@ -12,18 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from cogment_pipe import checkpoint as checkpoint_file
 from cogment_pipe import scoring
-from cogment_pipe.answers import TaskAnswers, answer_task
+from cogment_pipe.answers import Answering, TaskAnswers
 from cogment_pipe.atomic import write_bytes, write_json
+from cogment_pipe.attempts import Bought, roll_out, vote
 from cogment_pipe.data.dataset import load_stage
 from cogment_pipe.data.tokenizer import load_tokenizer
 from cogment_pipe.determinism import set_determinism
 from cogment_pipe.errors import CogmentError
 from cogment_pipe.evaluation_config import EvaluationSlice
 from cogment_pipe.halting_report import by_difficulty, halting_quality, rank_correlation
+from cogment_pipe.memory_use import MemoryUse, by_segment, memory_use
 from cogment_pipe.model.model import Cogment
 from cogment_pipe.provenance import MANIFEST
 from cogment_pipe.scoring import arc_cells
@@ -40,13 +41,9 @@ log = logging.getLogger(__name__)
 class Evaluation:
     """What every task of an evaluation shares."""
 
-    model: Cogment
     checkpoint: int
     slice: EvaluationSlice
-    device: torch.device
-    precision: str
-    tokenizer: object | None
-    stop: StopFlag
+    answering: Answering
 
 
 class Interrupted(Exception):
@@ -75,9 +72,10 @@ def evaluate_stage(
     tokenizer = None if text is None else load_tokenizer(text)
     results: dict[str, object] = {}
     lines: list[dict] = []
-    with StopFlag() as stop:
+    with StopFlag() as flag:
         precision = pick_precision(parsed.precision, target)
-        evaluation = Evaluation(model, stage, parsed, target, precision, tokenizer, stop)
+        settings = (parsed.evaluation, parsed.seed, target, precision, tokenizer)
+        evaluation = Evaluation(stage, parsed, Answering(model, *settings, lambda: _stop(flag)))
         try:
             for j, folder in sorted(folders.items()):
                 results[str(j)] = evaluate_data(evaluation, j, folder, lines)
@@ -129,63 +127,57 @@ def evaluate_data(run: Evaluation, stage: int, folder: Path, lines: list[dict]) 
 def evaluate_task(
     run: Evaluation, stage: int, name: str, task: object, home: HomeConfig, lines: list[dict]
 ) -> dict:
-    """Figures of one task's test set."""
+    """Figures of one task's test set.
+
+    What goes beyond a single pass is made of the stage's own checkpoint alone; the others are
+    there for the retention matrix.
+    """
     settings = run.slice.evaluation
     limits = [settings.items, settings.ahead if stage > run.checkpoint else None]
     count = min([len(task), *(limit for limit in limits if limit)])
     golds = [task.gold(i) for i in range(count)]
-    answers = _answers(run, stage, task, home, count)
-    items = [
-        scoring.per_item(task.metric, p, g) for p, g in zip(answers.values, golds, strict=True)
-    ]
-    figures = scoring.score(task.metric, answers.values, golds)
-    primary = scoring.primary(task.metric)
+    answers = run.answering.answer(task, home, stage, count)
+    items, found = _figures(run, f"{stage}/{name}", task, answers.values, golds)
     if task.metric == "arc":
-        figures |= arc_cells.compare(
-            answers.values, golds, seed=run.slice.seed, resamples=settings.bootstrap
+        found["metrics"] |= _rounded(
+            arc_cells.compare(
+                answers.values, golds, seed=run.slice.seed, resamples=settings.bootstrap
+            )
         )
-    low, high = interval(
-        items,
-        seed=run.slice.seed,
-        purpose=f"{stage}/{name}",
-        resamples=settings.bootstrap,
-        groups=[g["task"] for g in golds] if "task" in golds[0] else None,
+    own = stage == run.checkpoint
+    used = (
+        memory_use(run.answering, task, home, stage, count) if own and answers.segmented else None
     )
     difficulty = None if task.difficulty is None else np.asarray(task.difficulty[:count])
-    found = {
-        "metric": primary,
-        "value": _digits(figures[primary]),
-        "low": _digits(low),
-        "high": _digits(high),
-        "n": count,
-        "metrics": {key: _digits(value) for key, value in sorted(figures.items())},
+    found |= {
+        "metric": scoring.primary(task.metric),
         "mean_steps": _digits(answers.steps.mean()),
         "by_step": _by_step(answers, task.metric, golds),
         "halting": halting_quality(answers.exact, np.asarray(items)),
         "by_difficulty": by_difficulty(difficulty, items, answers.threshold_steps),
-        "controls": _controls(run, stage, task, home, count, golds, answers),
-        "memory": answers.memory,
+        "controls": _controls(run, task, home, golds, answers, used) if own else {},
+        "memory": None if used is None else by_segment(used.traces),
+        "more_compute": _more_compute(run, stage, name, task, home, golds) if own else {},
     }
-    lines += _prediction_lines(stage, name, task, answers, golds, items, settings.examples)
+    lines += _prediction_lines(stage, name, task, answers, golds, items, settings.examples, used)
     return found
 
 
-def _answers(
-    run: Evaluation, stage: int, task: object, home: HomeConfig, count: int, **options: object
-) -> TaskAnswers:
-    return answer_task(
-        run.model,
-        task,
-        home,
-        stage,
-        count,
-        settings=run.slice.evaluation,
-        device=run.device,
-        precision=run.precision,
-        tokenizer=run.tokenizer,
-        stop=lambda: _stop(run.stop),
-        **options,
+def _figures(
+    run: Evaluation, purpose: str, task: object, values: list, golds: list[dict]
+) -> tuple[list[float], dict]:
+    """Each item's primary figure, and the primary figure of all with its interval."""
+    items = [scoring.per_item(task.metric, p, g) for p, g in zip(values, golds, strict=True)]
+    figures = scoring.score(task.metric, values, golds)
+    low, high = interval(
+        items,
+        seed=run.slice.seed,
+        purpose=purpose,
+        resamples=run.slice.evaluation.bootstrap,
+        groups=[g["task"] for g in golds] if "task" in golds[0] else None,
     )
+    found = {"value": figures[scoring.primary(task.metric)], "low": low, "high": high}
+    return items, _rounded(found) | {"n": len(golds), "metrics": _rounded(figures)}
 
 
 def _stop(flag: StopFlag) -> None:
@@ -195,37 +187,59 @@ def _stop(flag: StopFlag) -> None:
 
 def _controls(
     run: Evaluation,
-    stage: int,
     task: object,
     home: HomeConfig,
-    count: int,
     golds: list[dict],
     answers: TaskAnswers,
+    used: MemoryUse | None,
 ) -> dict[str, float]:
     """The same items with a part taken away: early exits, and memory that cannot help.
 
-    Only of the stage's own checkpoint: the other ones are there for the retention matrix.
+    A row that leaves early has the answer of that step, which the single pass has on record.
     """
-    if stage != run.checkpoint:
-        return {}
-
-    def value(**options: object) -> tuple[float, np.ndarray]:
-        other = _answers(run, stage, task, home, count, **options)
-        figures = scoring.score(task.metric, other.values, golds)
-        return figures[scoring.primary(task.metric)], other.steps
-
+    primary = scoring.primary(task.metric)
     found: dict[str, float] = {}
-    if task.kind == "grid" and home.max_refinement_steps > 1:
-        for halting in ("threshold", "exact"):
-            found[f"halting_{halting}"], steps = value(halting=halting)
+    if len(answers.by_step) > 1:
+        sure = answers.sure_at(run.slice.evaluation.exact_threshold)
+        for halting, steps in (("threshold", answers.threshold_steps), ("exact", sure)):
+            values = answers.leaving_at(steps)
+            found[f"halting_{halting}"] = scoring.score(task.metric, values, golds)[primary]
             found[f"halting_{halting}_steps"] = float(steps.mean())
             if task.difficulty is not None:
-                rank = rank_correlation(task.difficulty[:count], steps)
+                rank = rank_correlation(task.difficulty[: len(golds)], steps)
                 found |= {} if rank is None else {f"halting_{halting}_difficulty": rank}
-    if answers.segmented:
-        for mode in ("zeroed", "swapped", "unwritten"):
-            found[f"memory_{mode}"], _ = value(memory_mode=mode)
-    return {key: _digits(number) for key, number in sorted(found.items())}
+    for mode, values in {} if used is None else used.values.items():
+        found[f"memory_{mode}"] = scoring.score(task.metric, values, golds)[primary]
+    return _rounded(found)
+
+
+def _more_compute(
+    run: Evaluation, stage: int, name: str, task: object, home: HomeConfig, golds: list[dict]
+) -> dict[str, dict]:
+    """Votes and rollouts, where they are asked for and fit the task, beside the single pass."""
+    settings = run.slice.evaluation
+    count = min(len(golds), settings.more_items or len(golds))
+    found = {}
+    ways = {"votes": settings.votes and hasattr(task, "copies"), "rollouts": settings.rollouts > 1}
+    for way, wanted in ways.items():
+        if not wanted or task.kind != "grid":
+            continue
+        bought = (vote if way == "votes" else roll_out)(run.answering, task, home, stage, count)
+        found[way] = _bought(run, f"{stage}/{name}/{way}", task, bought, golds[:count])
+        log.info("stage %d %s: %s %.3f", stage, name, way, found[way]["value"])
+    return found
+
+
+def _bought(run: Evaluation, purpose: str, task: object, bought: Bought, golds: list[dict]) -> dict:
+    _, found = _figures(run, purpose, task, bought.values, golds)
+    found |= {"passes": _digits(bought.passes), "steps": _digits(bought.steps)}
+    if bought.after:
+        primary = scoring.primary(task.metric)
+        scores = [scoring.score(task.metric, values, golds)[primary] for values in bought.after]
+        found["by_passes"] = [_digits(score) for score in scores]
+    if bought.share is not None:
+        found["agreement"] = _digits(bought.share.mean())
+    return found
 
 
 def _by_step(answers: TaskAnswers, metric: str, golds: list[dict]) -> list[float]:
@@ -244,6 +258,7 @@ def _prediction_lines(
     golds: list[dict],
     items: list[float],
     examples: int,
+    used: MemoryUse | None,
 ) -> list[dict]:
     lines = []
     for i, gold in enumerate(golds):
@@ -261,8 +276,14 @@ def _prediction_lines(
             line["input"] = gold.get("input", gold.get("question"))
             line["by_step"] = [values[i] for values in answers.by_step]
             line["halted_at"] = int(answers.threshold_steps[i])
+            if used is not None:
+                line["memory"] = used.traces[i]
         lines.append(line)
     return lines
+
+
+def _rounded(figures: dict[str, float]) -> dict[str, float]:
+    return {key: _digits(value) for key, value in sorted(figures.items())}
 
 
 def _digits(value: float) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cogment_pipe import scoring
-from cogment_pipe.answers import answer_task
+from cogment_pipe.answers import Answering
 from cogment_pipe.data.dataset import load_stage
 from cogment_pipe.data.generators import GridSplit
 from cogment_pipe.data.symbols import STORED_IGNORE
@@ -56,18 +56,16 @@ def questions(folder: Path, work: Path, device: str) -> dict[str, Any]:
     stage = solver.stages[solver.stage]
     (task,) = load_stage(work / f"stage{solver.stage}", "test").values()
     golds = [task.gold(i) for i in range(len(task))]
-    answers = answer_task(
+    asking = Answering(
         solver.model,
-        task,
-        HomeConfig.of(stage),
-        solver.stage,
-        len(task),
-        settings=EvaluationConfig(),
+        EvaluationConfig(),
+        seed=0,
         device=solver.device,
         precision="fp32",
         tokenizer=load_tokenizer(folder / "tokenizer.json"),
         stop=lambda: None,
     )
+    answers = asking.answer(task, HomeConfig.of(stage), solver.stage, len(task))
     figures = scoring.score(task.metric, answers.values, golds)
     told = {name: _digits(value) for name, value in figures.items()}
     return told | {"items": len(task), "refinement_steps": stage.max_refinement_steps}

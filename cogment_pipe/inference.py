@@ -18,6 +18,7 @@ from cogment_pipe.model.model import Cogment, StepOutput, select
 from cogment_pipe.stage_config import HomeConfig, StageConfig
 
 Halting = Literal["none", "threshold", "exact"]
+NOISE = 1.0  # standard deviation of a rollout's move; that of the learned starts is about .5
 
 
 @dataclass
@@ -27,14 +28,16 @@ class Refined:
     prediction: (B, L) symbols after each row's last step; steps: (B,) refinement steps used;
     halted_at: (B,) step at which the sum of halting probabilities reached the stage's threshold
     (the last step where it never did); exact: (B,) probability of being right, by the model;
-    by_step: (T, B, L) symbols after every step, only where early exit is off.
+    by_step: (T, B, L) symbols after every step, exact_by_step: (T, B), only where early exit is
+    off.
     """
 
     prediction: Tensor
     steps: Tensor
     halted_at: Tensor
     exact: Tensor
-    by_step: Tensor | None
+    by_step: Tensor | None = None
+    exact_by_step: Tensor | None = None
 
 
 class Stopper:
@@ -96,7 +99,7 @@ def refine(
     prediction = torch.zeros(batch, cells, dtype=torch.int64)
     used = torch.zeros(batch, dtype=torch.int64)
     exact = torch.zeros(batch)
-    seen = []
+    seen, sure = [], []
     for number in range(1, steps + 1):
         carry = model.step(encoded, carry)
         output = model.outputs(encoded, carry)
@@ -106,6 +109,7 @@ def refine(
         stops = stopper.stops(live, output)
         if halting == "none":
             seen.append(answer)
+            sure.append(exact.clone())
             continue
         keep = (~stops).nonzero().squeeze(1)
         if not len(keep):
@@ -114,7 +118,8 @@ def refine(
             live = live[keep]
             rows = keep.to(feed.symbols.device)
             encoded, carry = select(encoded, rows), carry.select(rows)
-    return Refined(prediction, used, stopper.halted_at, exact, torch.stack(seen) if seen else None)
+    by_step = (torch.stack(seen), torch.stack(sure)) if seen else (None, None)
+    return Refined(prediction, used, stopper.halted_at, exact, *by_step)
 
 
 def better(one: Refined, other: Refined) -> Refined:
@@ -124,8 +129,9 @@ def better(one: Refined, other: Refined) -> Refined:
     def pick(a: Tensor, b: Tensor) -> Tensor:
         return torch.where(keep.view(-1, *[1] * (a.ndim - 1)), a, b)
 
-    by_step = None
+    by_step = sure = None
     if one.by_step is not None:
         by_step = torch.where(keep.view(1, -1, 1), one.by_step, other.by_step)
+        sure = torch.where(keep, one.exact_by_step, other.exact_by_step)
     names = ("prediction", "steps", "halted_at", "exact")
-    return Refined(*(pick(getattr(one, n), getattr(other, n)) for n in names), by_step)
+    return Refined(*(pick(getattr(one, n), getattr(other, n)) for n in names), by_step, sure)

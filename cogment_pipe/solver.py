@@ -17,7 +17,7 @@ from cogment_pipe.data.text_layout import TextExample
 from cogment_pipe.data.text_prepare import Limits, encode, fit
 from cogment_pipe.data.tokenizer import Tokenizer, load_tokenizer
 from cogment_pipe.errors import CogmentError
-from cogment_pipe.inference import Halting, better, refine
+from cogment_pipe.inference import NOISE, Halting, better, refine
 from cogment_pipe.model.core import Carry
 from cogment_pipe.model.decode import generate
 from cogment_pipe.model.feed import TextFeed, to_feed
@@ -26,7 +26,6 @@ from cogment_pipe.rng import torch_stream
 from cogment_pipe.stage_config import HomeConfig, StageConfig
 
 TEXT_STAGES = (3, 4)
-NOISE = 1.0  # standard deviation of a rollout's move; that of the learned starts is about .5
 # stage whose adapters a built-in task trains; own data (`grids`, `qa`) has the stage of its run
 HOMES = {
     **dict.fromkeys(("linear_map", "toy_maze", "sequence"), 0),

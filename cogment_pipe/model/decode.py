@@ -6,7 +6,7 @@ refinement step are kept and a new token costs one position, not the whole seque
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from cogment_pipe.model.core import Carry
 from cogment_pipe.model.feed import TextFeed
 from cogment_pipe.model.memory import MemoryState
 from cogment_pipe.model.model import Cogment, Encoded
-from cogment_pipe.stage_config import HomeConfig, StageConfig
+from cogment_pipe.stage_config import HomeConfig, MemoryWrites, StageConfig
 
 END = 2
 
@@ -61,10 +61,12 @@ def generate(
     exact_threshold: float = 0.5,
     sampling: Sampling | None = None,
     memory: MemoryState | None = None,
+    cache: bool = True,
 ) -> Generated:
     """Answer prompts; `feed` holds prompts alone (length == prompt_length).
 
     How many refinement steps a row takes is decided on its prompt and holds for its answer.
+    Without `cache` every token runs the whole sequence again: the same answers, for comparison.
     """
     sampling = sampling or Sampling()
     prompts = TextFeed(
@@ -77,17 +79,16 @@ def generate(
         feed.segments,
     )
     encoded = model.prepare(prompts, home.memory, home.segment_steps, memory)
-    tape = Tape(feed.prompt_length - 1)
+    # without a cache the prompt leaves nothing behind
+    tape = RoomyTape(feed.prompt_length - 1, max_new) if cache else None
     encoded.geo.tape = tape
     y, steps, halted_at, exact = _refine_prompt(model, encoded, home, halting, exact_threshold)
     rows = torch.arange(len(y), device=y.device)
     last = y[rows, feed.prompt_length - 1]  # (B, D): the position that predicts the first token
-    in_prompt = torch.arange(feed.tokens.shape[1], device=y.device) < feed.prompt_length.unsqueeze(
-        1
-    )
+    kind = _Cached if cache else _Recomputed
+    after = kind(model, encoded, steps)
     answers: list[list[int]] = [[] for _ in rows]
     open_rows = torch.ones(len(rows), dtype=torch.bool, device=y.device)
-    mask = in_prompt
     for number in range(max_new):
         token = sampling.draw(model.text(last))
         open_rows &= token != END
@@ -97,10 +98,77 @@ def generate(
             answers[row].append(int(token[row]))
         if number + 1 == max_new:
             break
-        mask = torch.cat([mask, torch.ones_like(mask[:, :1])], 1)
-        place = feed.prompt_length.unsqueeze(1) + number  # (B, 1)
-        last = _refine_token(model, encoded, token, place, mask, steps, tape)
+        last = after.token(token)
     return Generated(answers, steps.cpu(), halted_at.cpu(), exact.cpu())
+
+
+class RoomyTape(Tape):
+    """A tape with room for all positions to come, so that a new one copies none of the others."""
+
+    def __init__(self, last: Tensor, room: int) -> None:
+        super().__init__(last)
+        self.room = room
+        self.filled: list[int] = []
+
+    def extend(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Put keys and values (B, heads, L, head_dim) of this call in; returns all so far."""
+        number, self.position = self.position, self.position + 1
+        if number == len(self.entries):
+            wide = (*k.shape[:2], k.shape[2] + self.room, k.shape[3])
+            self.entries.append((k.new_empty(wide), v.new_empty(wide)))
+            self.filled.append(0)
+        start = self.filled[number]
+        self.filled[number] = end = start + k.shape[2]
+        for whole, new in zip(self.entries[number], (k, v), strict=True):
+            whole[:, :, start:end] = new
+        keys, values = self.entries[number]
+        return keys[:, :, :end], values[:, :, :end]
+
+
+class _Cached:
+    """New tokens on top of what the prompt and earlier tokens left on the tape."""
+
+    def __init__(self, model: Cogment, encoded: Encoded, steps: Tensor) -> None:
+        self.model, self.encoded, self.steps = model, encoded, steps
+        feed = encoded.feed
+        width = torch.arange(feed.tokens.shape[1], device=steps.device)
+        self.mask = width < feed.prompt_length.unsqueeze(1)  # (B, P), one column more per token
+        self.place = feed.prompt_length.unsqueeze(1)  # (B, 1)
+
+    def token(self, token: Tensor) -> Tensor:
+        """Adapted answer state (B, D) after one more token (B,)."""
+        self.mask = torch.cat([self.mask, torch.ones_like(self.mask[:, :1])], 1)
+        place, self.place = self.place, self.place + 1
+        tape = self.encoded.geo.tape
+        arguments = (self.model, self.encoded, token, place, self.mask, self.steps, tape)
+        return _refine_token(*arguments)
+
+
+class _Recomputed:
+    """New tokens by running prompt and answer anew, each row for its own number of steps."""
+
+    def __init__(self, model: Cogment, encoded: Encoded, steps: Tensor) -> None:
+        self.model, self.encoded, self.steps = model, encoded, steps
+        self.tokens, self.length = encoded.feed.tokens, encoded.feed.prompt_length
+
+    def token(self, token: Tensor) -> Tensor:
+        """Adapted answer state (B, D) after one more token (B,)."""
+        model, prompts = self.model, self.encoded.feed
+        rows = torch.arange(len(token), device=token.device)
+        if int(self.length.max()) == self.tokens.shape[1]:
+            self.tokens = torch.cat([self.tokens, torch.zeros_like(self.tokens[:, :1])], 1)
+        self.tokens = self.tokens.clone()
+        self.tokens[rows, self.length] = token
+        self.length = self.length + 1
+        feed = replace(prompts, tokens=self.tokens, length=self.length, segments=None)
+        whole = model.prepare(feed, MemoryWrites())
+        whole.memory = self.encoded.memory
+        carry = model.start(whole)
+        final = torch.zeros_like(whole.inject)
+        for number in range(1, int(self.steps.max()) + 1):
+            carry = model.step(whole, carry)
+            final = torch.where((self.steps == number)[:, None, None], carry.y, final)
+        return model.answer(whole, final)[rows, self.length - 1]
 
 
 def _refine_prompt(

@@ -17,6 +17,7 @@ from cogment_pipe.report.artifacts import read_json
 BEGIN, END = "<!-- evidence:{name} -->", "<!-- /evidence -->"
 LARGEST = 50_000  # bytes of an evidence file
 POINTS = 14  # of a curve kept in an evidence file
+BESIDE = ("memory", "more_compute")  # where the evaluation has them
 EXTRA = ("cells_gain", "cells_gain_low", "exact", "numeric", "f1")
 
 
@@ -77,8 +78,10 @@ def table(evidence: dict) -> str:
     """The evidence as a Markdown table: one row per task of a run, or per arm of a benchmark."""
     if evidence.get("kind") == "throughput":
         return throughput.markdown(evidence)
-    if "rows" in evidence:
+    if "curves" in evidence:
         return grokking.markdown(evidence)
+    if "rows" in evidence:
+        return _plain_table(evidence["rows"])
     lines = [
         "| stage | task | metric | value | 95% interval | items | training |",
         "|---|---|---|---|---|---|---|",
@@ -124,6 +127,12 @@ def write_table(evidence: Path, readme: Path) -> None:
     write_bytes(readme, text.encode())
 
 
+def _plain_table(rows: list[dict]) -> str:
+    names = [name.replace("_", " ") for name in rows[0]]
+    lines = [names, ["---"] * len(names), *(row.values() for row in rows)]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
 def _figures(stage: dict) -> dict:
     return {
         name: {
@@ -131,6 +140,7 @@ def _figures(stage: dict) -> dict:
             "by_step": task["by_step"],
             "controls": task["controls"],
             "also": {key: task["metrics"][key] for key in EXTRA if key in task["metrics"]},
+            **{key: task[key] for key in BESIDE if task.get(key)},
         }
         for name, task in stage["tasks"].items()
     }

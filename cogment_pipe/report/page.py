@@ -27,6 +27,7 @@ from cogment_pipe.report.provenance_chain import StageChain, stage_chains
 from cogment_pipe.report.tasks import (
     TaskView,
     best_baseline,
+    compute_rows,
     control_rows,
     exit_rows,
     memory_sections,
@@ -105,6 +106,7 @@ def render(
         kept=kept(run),
         best_baseline=best_baseline,
         exits=exit_rows([view for tasks in views for view in tasks]),
+        bought=compute_rows([view for tasks in views for view in tasks]),
         memories=memory_sections([view for tasks in views for view in tasks]),
         control_names=controls[0],
         control_rows=controls[1],
@@ -141,6 +143,7 @@ def digest(run: Run, found: list[Finding], views: list[list[TaskView]]) -> dict[
                             for name in ("metric", "value", "low", "high", "n", "baselines")
                         },
                         "controls": view.result.get("controls"),
+                        "more_compute": view.result.get("more_compute") or {},
                         "last": (view.last or {}).get("value"),
                     }
                     for view in tasks

@@ -232,6 +232,22 @@ def exit_rows(views: list[TaskView]) -> list[dict]:
     return rows
 
 
+def compute_rows(views: list[TaskView]) -> list[dict]:
+    """Single pass, votes and rollouts side by side, where the evaluation spent more compute.
+
+    `n` items may be fewer than the single pass has; `steps` are refinement steps per item.
+    """
+    rows = []
+    for view in views:
+        more = view.result.get("more_compute") or {}
+        if not more:
+            continue
+        own = {name: view.result.get(name) for name in ("value", "low", "high", "n")}
+        ways = {"single pass": own | {"passes": 1, "steps": view.result.get("mean_steps")}, **more}
+        rows += [{"stage": view.stage, "task": view.name, "way": w, **f} for w, f in ways.items()]
+    return rows
+
+
 def _tick(value: object) -> str:
     """A difficulty under its bar: two digits or whole, so that neighbours do not touch."""
     if not isinstance(value, int | float):

@@ -98,6 +98,18 @@ def test_seed_scores_have_every_task(write, tmp_path) -> None:
     assert verify_manifest(tmp_path / "s") == []
 
 
+def test_seed_scores_have_votes_and_rollouts(write, tmp_path) -> None:
+    """More compute stands beside the single pass with the passes it took."""
+    (name,) = write("seed1", 0.5)
+    content = json.loads((tmp_path / name).read_text())
+    more = {"votes": {"value": 0.75, "passes": 9.0, "steps": 36.0}}
+    content["stages"]["0"]["tasks"]["t"]["more_compute"] = more
+    (tmp_path / name).write_text(json.dumps(content))
+    scores = write_seed_scores([tmp_path / name], tmp_path / "s")
+    found = scores["tasks"]["stage 0 t"]
+    assert found["value"] == 0.5 and found["votes"] == 0.75 and found["votes passes"] == 9.0
+
+
 def test_a_missing_score_file_is_one_line(slice) -> None:
     """Its name, and what to do."""
     slice["files"]["once"]["0"][0] = "results/nowhere.json"

@@ -289,11 +289,12 @@ def test_wrong_configurations_are_refused(tmp_path):
 def test_the_documented_example_runs(project, capsys):
     """docs/api.md: training on own data and judging it works as printed there, and learns."""
     blocks = (project / "docs" / "api.md").read_text().split("```python\n")[1:]
-    own, judged = (block.split("```")[0] for block in blocks[2:4])
+    own, judged, curve = (block.split("```")[0] for block in blocks[2:5])
     scope: dict[str, object] = {}
-    exec(own + judged, scope)
+    exec(own + judged + curve, scope)
     verdict, cells = capsys.readouterr().out.split()
     assert verdict in ("budget", "converged") and float(cells) > 0.9
     metrics = scope["metrics"]
     assert metrics.rows == 100 and metrics.targets == 900 and metrics.accuracy > 0.9
     assert scope["done"] is True and scope["verdict"] == "budget"
+    assert scope["detector"].state.best_accuracy == 0.97

@@ -62,3 +62,31 @@ rule grokking:
     shell:
         "exec python -m cogment_pipe benchmark grokking summarise --runs {input.runs}"
         " --slice {params.slice:q} --out {output.folder} --log {log}"
+
+
+rule generation:
+    output:
+        folder=directory("results/benchmarks/generation"),
+        table="results/benchmarks/generation/table.json",
+        manifest="results/benchmarks/generation/manifest.json",
+    log:
+        "logs/benchmarks/generation.log",
+    benchmark:
+        "benchmarks/generation.tsv"
+    conda:
+        "../envs/cogment.yaml"
+    threads: CONFIG.threads
+    resources:
+        gpu=CONFIG.gpus,
+        gpu_jobs=min(1, CONFIG.gpus),
+        mem_mb=CONFIG.runtime.memory_mb,
+        runtime=30,
+        device=CONFIG.runtime.device,
+    params:
+        slice=configuration.generation_slice(CONFIG),
+        source=source_hash("cogment_pipe.benchmarks.generation"),
+    message:
+        "Timing the generation of text with its cache and without"
+    shell:
+        "exec python -m cogment_pipe benchmark generation --slice {params.slice:q}"
+        " --source {params.source} --out {output.folder} --device {resources.device} --log {log}"

@@ -51,3 +51,29 @@ rule grokking_evidence:
     shell:
         "exec python -m cogment_pipe evidence {output} --results {params.folder}"
         " --benchmarks benchmarks --made-by {params.command:q} --log {log}"
+
+
+rule generation_evidence:
+    input:
+        table="results/benchmarks/generation/table.json",
+        manifest="results/benchmarks/generation/manifest.json",
+    output:
+        "docs/evidence/generation.json",
+    log:
+        "logs/evidence_generation.log",
+    benchmark:
+        "benchmarks/evidence_generation.tsv"
+    conda:
+        "../envs/cogment.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        folder=subpath(input.table, parent=True),
+        command=f"snakemake --cores all results/benchmarks/generation/ --config scale={CONFIG.scale}",
+    message:
+        "Writing the evidence of the generation benchmark"
+    shell:
+        "exec python -m cogment_pipe evidence {output} --results {params.folder}"
+        " --benchmarks benchmarks --made-by {params.command:q} --log {log}"

@@ -54,6 +54,36 @@ def test_cache_equals_recomputing(build, texts, home, segments, halting):
     assert (found.steps == 5).all() if halting == "none" else (found.steps <= 5).all()
 
 
+class Recorder(Sampling):
+    """Keeps the logits that every token was drawn from."""
+
+    def draw(self, logits: torch.Tensor) -> torch.Tensor:
+        self.seen = [*getattr(self, "seen", []), logits.clone()]
+        return super().draw(logits)
+
+
+@pytest.mark.parametrize("segments", [0, 2])
+@pytest.mark.parametrize("halting", ["none", "threshold"])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_the_cache_changes_no_logit(build, texts, home, segments, halting, temperature):
+    """A batch with prompts of several lengths, greedy or drawn: fp32 logits to 1e-4 at every token,
+    and the same tokens, steps and confidence."""
+    feed = prompts_of(texts(seed=1, segments=segments))
+    found, logits = [], []
+    for cache in (True, False):
+        sampling = Recorder(temperature, torch.Generator().manual_seed(0))
+        options = {"max_new": 9, "halting": halting, "sampling": sampling, "cache": cache}
+        found.append(generate(build(1), feed, home, **options))
+        logits.append(torch.stack(sampling.seen))
+    assert logits[0].shape[0] > 3 and logits[0].std() > 0.1
+    torch.testing.assert_close(*logits, atol=1e-4, rtol=1e-4)
+    cached, plain = found
+    assert cached.tokens == plain.tokens and torch.equal(cached.steps, plain.steps)
+    assert torch.equal(cached.exact, plain.exact)
+    if halting == "threshold":
+        assert len(set(cached.steps.tolist())) > 1
+
+
 @torch.no_grad()
 def test_teacher_forcing_is_right_everywhere_exactly_when_generation_is(build, texts, home):
     """Gold answers that the model gives are right under teacher forcing, altered ones are not."""

@@ -85,6 +85,23 @@ def test_a_benchmark_gives_evidence_with_thinned_curves(tmp_path):
     )
 
 
+def test_a_benchmark_without_curves_keeps_its_rows(tmp_path):
+    """Guards: the generation benchmark's table goes into its evidence as it is."""
+    rows = [{"rows": 1, "cached_seconds": 0.5, "ratio": 8.25}]
+    folder = tmp_path / "generation"
+    folder.mkdir()
+    (folder / "table.json").write_text(json.dumps({"rows": rows, "reached": True}))
+    write_manifest(folder, {}, ["table.json"])
+    evidence = collect_benchmark(folder, "command")
+    assert evidence["rows"] == rows and evidence["command"] == "command"
+    assert len(evidence["manifest"]) == 64
+    assert table(evidence).splitlines() == [
+        "| rows | cached seconds | ratio |",
+        "| --- | --- | --- |",
+        "| 1 | 0.5 | 8.25 |",
+    ]
+
+
 def test_evidence_of_a_changed_benchmark_is_refused(tmp_path):
     """Guards: a table edited by hand is no evidence."""
     folder = make_benchmark(tmp_path / "grokking")

@@ -217,3 +217,22 @@ def test_extras_only_where_they_are(
     text = (tmp_path / "out/index.html").read_text()
     assert 'id="ablations"' in text
     assert "<td>812</td>" in text
+
+
+def test_more_compute_only_where_it_was_spent(
+    copied: Path, page: str, report_slice: dict, tmp_path: Path
+) -> None:
+    """Votes and rollouts beside the single pass, on the page and in summary.json."""
+    assert "More compute" not in page
+    file = copied / "eval/stage1/metrics.json"
+    scores = json.loads(file.read_text())
+    votes = {"value": 0.8125, "low": 0.7, "high": 0.9, "n": 64, "passes": 9.0, "steps": 36.0}
+    scores["stages"]["1"]["tasks"]["arc"]["more_compute"] = {"votes": votes}
+    file.write_text(json.dumps(scores))
+    out = tmp_path / "out"
+    build_report(copied, report_slice, out)
+    text = (out / "index.html").read_text()
+    assert "<h3>More compute</h3>" in text and "<td>votes</td>" in text
+    assert '<td class="n">0.812</td>' in text and '<td class="n">36.0</td>' in text
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["stages"][1]["tasks"]["arc"]["more_compute"] == {"votes": votes}

@@ -9,6 +9,7 @@ from cogment_pipe.report.artifacts import load_run
 from cogment_pipe.report.matrix import kept, matrix_svg, retention
 from cogment_pipe.report.tasks import (
     best_baseline,
+    compute_rows,
     control_rows,
     exit_rows,
     interval,
@@ -60,6 +61,19 @@ def test_early_exit(results: Path, report_slice: dict) -> None:
     assert early == full - 0.01
     assert (full_steps, early_steps) == (5.0, 1.5)
     assert exact == (None, None)
+
+
+def test_more_compute_stands_beside_the_single_pass(results: Path, report_slice: dict) -> None:
+    """One row for each way of answering, with its cost; none where nothing more was spent."""
+    run = load_run(results, report_slice)
+    views = task_views(run, 2)
+    assert compute_rows(views) == []
+    votes = {"value": 0.9, "low": 0.8, "high": 1.0, "n": 50, "passes": 7.5, "steps": 30.0}
+    views[1].result["more_compute"] = {"votes": votes}
+    single, more = compute_rows(views)
+    assert single["way"] == "single pass" and single["passes"] == 1
+    assert single["value"] == views[1].result["value"] and single["task"] == "maze"
+    assert {key: more[key] for key in votes} == votes and more["way"] == "votes"
 
 
 def test_memory_records(results: Path, report_slice: dict) -> None:
