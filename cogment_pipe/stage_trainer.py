@@ -82,11 +82,12 @@ class StageTrainer:
             return
         home = HomeConfig.of(self.stage) if own else self.slice.homes[data.stage]
         n_earlier = self.stage_number
-        total = sum(task.weight for task in data.tasks.values())
+        # a weight is what a task needs to be learnt; to be remembered all are alike
+        shares = {name: task.weight if own else 1.0 for name, task in data.tasks.items()}
         share = (1.0 - replayed) if own and n_earlier else 1.0 if own else replayed / n_earlier
         for name, task in data.tasks.items():
             key = name if own else f"stage{data.stage}.{name}"
-            self.weights[key] = share * task.weight / total
+            self.weights[key] = share * shares[name] / sum(shares.values())
             self.streams[key] = TaskStream(
                 task,
                 _as_stage(self.stage, home.for_task(name)),
