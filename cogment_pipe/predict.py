@@ -21,13 +21,14 @@ from cogment_pipe.data.puzzle_text import decode, kind_of_text, parse_puzzle
 from cogment_pipe.errors import CogmentError
 from cogment_pipe.predict_files import solve_file
 from cogment_pipe.predict_model import Model, Request, open_model
+from cogment_pipe.puzzle_rules import solves
 from cogment_pipe.puzzle_show import Picture, as_text, plain, short, write_png
 from cogment_pipe.solver import Solution
 
 log = logging.getLogger(__name__)
 
 ARC_STAGE, ARC_CONTEXT = 1, 1024
-QUESTIONS = "questions"
+QUESTIONS, QUESTION_STAGE = "questions", 3
 
 
 def predict(request: Request) -> None:
@@ -58,6 +59,8 @@ def read_item(request: Request) -> tuple[str, Any]:
         return {".json": "arc", ".npz": "npz"}[path.suffix], path
     elif path is not None and path.is_file():
         text = _read(path)
+    elif path is not None and text and path.is_dir():
+        raise CogmentError(f"{path}: a folder; name a file, or give the puzzle itself")
     elif path is not None and path.suffix in (".txt", ".csv", ".jsonl"):
         raise CogmentError(f"{path}: no such file")
     if not text.strip():
@@ -113,10 +116,12 @@ def tell(
     titles = [f"step {number}" for number in range(1, len(steps) + 1)]
     pictures = [Picture(t, cells, given) for t, cells in zip(titles, steps, strict=True)]
     answer = Picture(f"after {len(steps)} steps", steps[-1], given)
+    right = solves(kind, given, steps[-1])
     if request.json:
         said: dict[str, Any] = {"answer": plain(kind, steps[-1]), "steps": len(steps)}
         said["confidence"] = short(found.confidence)
         said["halted_at"] = int(found.halted_at)
+        said |= {} if right is None else {"solves": right}
         if request.steps:
             said["by_step"] = [plain(kind, step) for step in steps]
         print(json.dumps(said, ensure_ascii=False))
@@ -126,7 +131,9 @@ def tell(
             if request.steps:
                 print(f"{picture.title}:")
             print(as_text(kind, picture, colour))
-        log.info("%d refinement steps, confidence %.3f", len(steps), found.confidence)
+        rules = {True: "; keeps the rules", False: "; no solution: it breaks the rules"}
+        talk = rules.get(right, "")
+        log.info("%d refinement steps, confidence %.3f%s", len(steps), found.confidence, talk)
     if request.png is not None:
         start = Picture("question", given, given)
         write_png(request.png, kind, [start, *(pictures if request.steps else [answer])])
@@ -171,6 +178,11 @@ def answer(request: Request, model: Model, question: str) -> None:
         if not request.document.is_file():
             raise CogmentError(f"--document {request.document}: no such file")
         document = _read(request.document)
+    if model.solver.stage < QUESTION_STAGE and model.puzzle is None:
+        raise CogmentError(
+            "the text is no puzzle (a Sudoku of 16, 36 or 81 cells, or a maze with S and G), so "
+            f"it is a question, and this model was trained up to stage {model.solver.stage} only"
+        )
     found = model.solver.answer(question, document, steps=request.refinement_steps)
     if request.json:
         said = {"answer": found.text, "steps": found.steps}

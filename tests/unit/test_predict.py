@@ -256,7 +256,8 @@ def mistakes(tmp, results, own) -> dict[str, tuple[list, str]]:
         "no output": (["--model", stage2, tmp / "bad.json"], "needs input and output"),
         "arc by fit": (["--model", fit, tmp / "bad.json"], "needs input and output"),
         "early stage": (["--model", results / "stage0", SUDOKU], "up to stage 0, not 2"),
-        "no text yet": (["--model", stage2, "Who?"], "up to stage 2, not 3"),
+        "no text yet": (["--model", stage2, "Who?"], "so it is a question, and"),
+        "a folder": (["--model", stage2, tmp], "a folder; name a file"),
         "no document": (["--model", stage2, "Who?", "--document", tmp / "d"], "no such file"),
         "no folder": (["--model", fit, SUDOKU, "--png", own[1] / "x.png"], "cannot be written"),
     }
@@ -265,7 +266,7 @@ def mistakes(tmp, results, own) -> dict[str, tuple[list, str]]:
 NAMES = ["no model", "no weights", "another config", "nothing", "both", "no out", "empty", "no npz"]
 NAMES += ["no x_test", "too big", "another kind", "a question", "unknown grids", "numbers"]
 NAMES += ["no file", "no json", "bad json", "no output", "arc by fit", "early stage"]
-NAMES += ["no text yet", "no document", "no folder"]
+NAMES += ["no text yet", "no document", "no folder", "a folder"]
 
 
 @pytest.mark.parametrize("name", NAMES)
