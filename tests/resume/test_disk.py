@@ -42,22 +42,6 @@ def unbroken(stage, tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture
-def disk(tmp_path) -> Iterator[Path]:
-    """A small file system of its own, where this process may mount one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    words = ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(folder)]
-    try:
-        done = subprocess.run(words, capture_output=True, text=True)
-    except FileNotFoundError:
-        pytest.skip("no mount here")
-    if done.returncode:
-        pytest.skip(f"cannot mount a small disk: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
 @contextmanager
 def full(disk: Path) -> Iterator[str]:
     """Not a byte left."""

@@ -153,3 +153,15 @@ def test_a_broken_line_of_a_corpus_is_named(run):
     line = refused(run.snakemake(config=("set=corpora.gsm8k=gsm8k",)))
     assert "jsonl" in line and "3" in line
     assert run.hashes("results/stage*/*") == before
+
+
+def test_full_is_refused_where_the_disk_is_too_small(bare, disk):
+    """Before anything starts the call says what it needs and what there is, and stops."""
+    bare.out.rmdir()
+    bare.out.symlink_to(disk)
+    done = bare.snakemake("results/stage0/", config=("scale=full",))
+    line = refused(done)
+    assert line.startswith("error: disk: training stages 0 needs about ")
+    assert "GB are free; make room, or use another folder" in line
+    assert "disk: about " in done.stderr and "corpora: 0 files" in done.stderr
+    assert not list(disk.glob("results/*"))
