@@ -93,14 +93,16 @@ def test_two_stages_as_jobs(prepared, local, slurm):
 
 
 def test_a_job_that_meets_its_wall_time_goes_on_in_the_same_call(prepared, local, slurm):
-    """Slurm ends a hung job at its minute; the call submits it again and it resumes."""
+    """Warned or ended at its minute, a hung job goes on from its snapshot, in the same call."""
     with started(prepared, slurm, "results/stage0/") as call:
         wait_for(lambda: trainer(prepared)).suspend()
         (job,) = slurm.jobs("RUNNING")
         slurm.ask("scontrol", "update", f"jobid={job}", "TimeLimit=1")
         ended_well(prepared, call)
-    assert job in slurm.jobs("TIMEOUT")
-    assert "RESUME stage 0 at step" in talk(prepared)
+    said = talk(prepared)
+    # The warning before the wall time wakes the trainer; it may then end before the minute does.
+    assert job in slurm.jobs("TIMEOUT") or "stopped on request" in said
+    assert "RESUME stage 0 at step" in said
     same_bits(prepared, local, 0)
 
 
