@@ -14,8 +14,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cogment_pipe import artifact_commands, caller, cli_use, commands, recovery_commands
-from cogment_pipe.cli_parser import EXIT_USER_ERROR, Parser, command, json_object
+from cogment_pipe import (
+    artifact_commands,
+    caller,
+    cli_benchmarks,
+    cli_use,
+    commands,
+    recovery_commands,
+)
+from cogment_pipe.cli_parser import EXIT_USER_ERROR, Parser, add_device, add_out, add_slice, command
 from cogment_pipe.errors import CogmentError
 
 EXIT_OK, EXIT_INTERRUPTED = 0, 75
@@ -123,28 +130,16 @@ def build_parser() -> argparse.ArgumentParser:
         add(subparsers)
     for add in (_add_data, _add_train, _add_evaluate, _add_report):
         add(subparsers)
-    _add_benchmark(subparsers)
-    _add_runs(subparsers)
+    cli_benchmarks.add_benchmark(subparsers)
+    cli_benchmarks.add_runs(subparsers)
     recovery_commands.add(subparsers, command, _add_config)
     artifact_commands.add(subparsers, command, _add_config)
     return parser
 
 
-def _add_slice(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--slice", type=json_object, required=True, help="part of the config, JSON")
-
-
 def _add_stage(parser: argparse.ArgumentParser, first: int = 0) -> None:
     choices = range(first, 5)
     parser.add_argument("--stage", type=int, choices=choices, required=True, help=f"{first} to 4")
-
-
-def _add_out(parser: argparse.ArgumentParser, what: str = "folder to write") -> None:
-    parser.add_argument("--out", type=Path, required=True, help=what)
-
-
-def _add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
 
 
 def _add_data(subparsers: Any) -> None:
@@ -197,16 +192,16 @@ def _add_data(subparsers: Any) -> None:
     _add_stage(split, first=commands.TEXT_STAGES[0])
     _add_stage(prepare)
     for parser in (split, tokenizer, prepare):
-        _add_slice(parser)
+        add_slice(parser)
     tokenizer.add_argument("--corpus", type=Path, nargs="+", required=True, help="split folders")
     leaks.add_argument("--data", type=Path, nargs="+", required=True, help="data folders")
     leaks.add_argument("--corpus", type=Path, nargs="*", default=[], help="split folders")
     for parser in (tokenizer, leaks, draw):
-        _add_out(parser, "file to write")
+        add_out(parser, "file to write")
     prepare.add_argument("--corpus", type=Path, help="split folder (text stages)")
     prepare.add_argument("--tokenizer", type=Path, help="tokenizer.json (text stages)")
     for parser in (split, prepare):
-        _add_out(parser)
+        add_out(parser)
     check.add_argument("path", type=Path, help="file or folder")
 
 
@@ -220,15 +215,15 @@ def _add_train(subparsers: Any) -> None:
         "--out results/stage0 --snapshots results/.snapshots/stage0",
     )
     _add_stage(parser)
-    _add_slice(parser)
+    add_slice(parser)
     parser.add_argument("--source", required=True, help="hash of the code that trains")
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="data folders")
     parser.add_argument("--init", type=Path, help="checkpoint to start from; none: fresh weights")
-    _add_out(parser)
+    add_out(parser)
     parser.add_argument("--snapshots", type=Path, required=True, help="folder of snapshots")
     parser.add_argument("--snapshot-every", type=_count, default=500, help="steps between two")
     parser.add_argument("--log-every", type=_count, default=20, help="steps between two lines")
-    _add_device(parser)
+    add_device(parser)
     parser.add_argument("--events", type=_folder, help="folder for TensorBoard, or off")
     parser.add_argument(
         "--on-environment-change",
@@ -249,11 +244,11 @@ def _add_evaluate(subparsers: Any) -> None:
         "--data results/data/stage2 --out results/eval/stage2",
     )
     _add_stage(parser)
-    _add_slice(parser)
+    add_slice(parser)
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="data folders")
-    _add_out(parser)
-    _add_device(parser)
+    add_out(parser)
+    add_device(parser)
 
 
 def _add_report(subparsers: Any) -> None:
@@ -265,8 +260,8 @@ def _add_report(subparsers: Any) -> None:
         "report --results results --slice '{...}' --out results/report",
     )
     parser.add_argument("--results", type=Path, default=Path("results"))
-    _add_slice(parser)
-    _add_out(parser)
+    add_slice(parser)
+    add_out(parser)
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
@@ -285,116 +280,3 @@ def _count(text: str) -> int:
 
 def _folder(text: str) -> Path | None:
     return None if text == "off" else Path(text)
-
-
-def _add_benchmark(subparsers: Any) -> None:
-    benchmark = subparsers.add_parser("benchmark", help="measurements beside the curriculum")
-    kinds = benchmark.add_subparsers(dest="kind", required=True, metavar="KIND")
-    _add_grokking(kinds)
-    _add_throughput(kinds)
-    _add_data_throughput(kinds)
-    _add_generation(kinds)
-
-
-def _add_throughput(kinds: Any) -> None:
-    speed = kinds.add_parser("throughput", help="how fast steps are, how long the start takes")
-    parts = speed.add_subparsers(dest="part", required=True, metavar="PART")
-    timed = {
-        "cell": "Time training steps of one stage at one scale.",
-        "sweep": "Time steps of more and more refinement steps and segments.",
-        "start": "Time the start, and what the workflow costs around its commands.",
-    }
-    for name, text in timed.items():
-        example = f"benchmark throughput {name} --slice '{{...}}' --out FILE"
-        part = command(parts, name, commands.benchmark_throughput, text, example)
-        _add_slice(part)
-        _add_out(part, "file to write")
-        if name != "start":
-            _add_device(part)
-    summarise = command(
-        parts,
-        "summarise",
-        commands.benchmark_throughput_summarise,
-        "Table and figure from what was timed.",
-        "benchmark throughput summarise --runs RUNS/*.jsonl --out DIR",
-    )
-    summarise.add_argument("--runs", type=Path, nargs="+", required=True, help="files of parts")
-    _add_out(summarise)
-
-
-def _add_data_throughput(kinds: Any) -> None:
-    parser = command(
-        kinds,
-        "data",
-        commands.benchmark_data,
-        "Measure how fast data are made, in CPU time.",
-        "benchmark data --data results/data/stage0 --slice '{\"0\": {...}}' --out FILE",
-    )
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="data folders")
-    _add_slice(parser)
-    parser.add_argument("--steps", type=int, default=12, help="training steps of each stage")
-    parser.add_argument("--made-by", default="", help="command, for the record")
-    _add_out(parser, "file to write")
-
-
-def _add_generation(kinds: Any) -> None:
-    parser = command(
-        kinds,
-        "generation",
-        commands.benchmark_generation,
-        "Time the generation of text with its cache and without.",
-        "benchmark generation --slice '{...}' --out results/benchmarks/generation",
-    )
-    _add_slice(parser)
-    parser.add_argument("--source", default="", help="hash of the code, for the record")
-    _add_device(parser)
-    _add_out(parser)
-
-
-def _add_grokking(kinds: Any) -> None:
-    grokking = kinds.add_parser("grokking", help="delayed generalisation on modular arithmetic")
-    steps = grokking.add_subparsers(dest="step", required=True, metavar="STEP")
-    run = command(
-        steps,
-        "run",
-        commands.benchmark_grokking_run,
-        "Train one arm of the grokking benchmark at one seed.",
-        "benchmark grokking run --arm A --seed 0 --slice '{...}' --out results/benchmarks/runs",
-    )
-    run.add_argument("--arm", required=True, help="name of the arm, for the record")
-    run.add_argument("--seed", type=int, required=True)
-    run.add_argument("--source", default="", help="hash of the code, for the record")
-    summarise = command(
-        steps,
-        "summarise",
-        commands.benchmark_grokking_summarise,
-        "Table and figure from finished runs.",
-        "benchmark grokking summarise --runs RUNS/*.jsonl --slice '{...}' --out DIR",
-    )
-    summarise.add_argument("--runs", type=Path, nargs="+", required=True, help="files of runs")
-    for parser in (run, summarise):
-        _add_slice(parser)
-        _add_out(parser)
-
-
-def _add_runs(subparsers: Any) -> None:
-    runs = subparsers.add_parser("runs", help="tables over ablations and seeds")
-    kinds = runs.add_subparsers(dest="kind", required=True, metavar="KIND")
-    compare = command(
-        kinds,
-        "compare",
-        commands.runs_compare,
-        "Compare ablations with the base run, seed by seed.",
-        "runs compare --slice '{...}' --out results/ablations",
-    )
-    _add_slice(compare)
-    seed = command(
-        kinds,
-        "seed",
-        commands.runs_seed,
-        "Collect the scores of one seed's run.",
-        "runs seed --scores results/runs/seed1/eval/stage*/metrics.json --out results/seeds/1",
-    )
-    seed.add_argument("--scores", type=Path, nargs="+", required=True, help="files, by stage")
-    for parser in (compare, seed):
-        _add_out(parser)

@@ -51,3 +51,18 @@ def json_object(text: str) -> Any:
     if not isinstance(loaded, dict):
         raise argparse.ArgumentTypeError("expected a JSON object")
     return loaded
+
+
+def add_slice(parser: argparse.ArgumentParser) -> None:
+    """`--slice`, a JSON object."""
+    parser.add_argument("--slice", type=json_object, required=True, help="part of the config, JSON")
+
+
+def add_out(parser: argparse.ArgumentParser, what: str = "folder to write") -> None:
+    """`--out`, a path."""
+    parser.add_argument("--out", type=Path, required=True, help=what)
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """`--device`, auto unless said."""
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
