@@ -88,7 +88,7 @@ def add_predict(subparsers: Any) -> None:
         "predict",
         predict,
         "Solve a puzzle or answer a question with a trained model.",
-        "predict --model my-model 1.3..2.4...1.4..",
+        "predict --model my-model 1.3..2.4...14...",
         "predict --model results/stage4 maze.txt --steps --png maze.png",
         "predict --model my-model --data puzzles.npz --out pred.npy",
         "predict 'Where is Mary?' --document story.txt",

@@ -24,7 +24,7 @@ from cogment_pipe.stage_config import (
 )
 from tests.unit import own_models
 
-SUDOKU = "1.3..2.4...1.4.."
+SUDOKU = "1.3..2.4...14..."
 MAZE = "#####\n#S  #\n### #\n#G  #\n#####\n"
 MODEL = ModelConfig(
     d_model=16,
