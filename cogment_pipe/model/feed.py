@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -30,6 +30,7 @@ class GridFeed:
     context_position: Tensor | None = None
     padded: bool = False
     context_padded: bool = False
+    checked: ModelConfig | None = field(default=None, init=False, repr=False, compare=False)
 
     def rows(self, rows: Tensor) -> GridFeed:
         """Some rows of the batch."""
@@ -92,6 +93,7 @@ class TextFeed:
     length: Tensor
     targets: Tensor | None = None
     segments: Tensor | None = None
+    checked: ModelConfig | None = field(default=None, init=False, repr=False, compare=False)
 
     def rows(self, rows: Tensor) -> TextFeed:
         """Some rows of the batch."""

@@ -94,7 +94,9 @@ class Cogment(nn.Module):
 
         `memory` replaces the state that the batch would start from (after its segments).
         """
-        feed.check(self.config)
+        if feed.checked is not self.config:  # once a batch: each check makes a GPU wait
+            feed.check(self.config)
+            feed.checked = self.config
         if isinstance(feed, GridFeed):
             encoded = self._prepare_grid(feed)
         else:

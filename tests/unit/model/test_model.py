@@ -38,7 +38,8 @@ def with_neighbours(feed, other, keep: int):
         if isinstance(a, torch.Tensor):
             b = b.clone()
             b[keep] = a[keep]
-        mixed[field.name] = b
+        if field.init:
+            mixed[field.name] = b
     return type(feed)(**mixed)
 
 
@@ -356,6 +357,20 @@ def test_what_does_not_fit_is_refused_by_name(model, feed, message):
     """Shapes, lengths and ids outside the limits: a ValueError that names what and the limit."""
     with pytest.raises(ValueError, match=message):
         model.prepare(feed, MemoryWrites())
+
+
+def test_a_batch_is_checked_once_for_a_model(model, build):
+    """Every check makes a GPU wait for the host; another model, or chosen rows, check again."""
+    feed, calls = grid_feed(), []
+    check = type(feed).check
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(feed), "check", lambda f, c: (calls.append(f), check(f, c)))
+        model.prepare(feed, MemoryWrites())
+        model.prepare(feed, MemoryWrites())
+        assert len(calls) == 1
+        build().prepare(feed, MemoryWrites())
+        model.prepare(feed.rows(torch.tensor([0])), MemoryWrites())
+    assert len(calls) == 3
 
 
 @pytest.mark.parametrize("feed", [grid_feed(), text_feed()])
