@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from cogment_pipe.benchmark_config import Seed
-from cogment_pipe.stage_config import Strict
+from cogment_pipe.stage_config import Count, Strict
 
 BASE = "base"
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
@@ -31,6 +31,9 @@ class AblationsConfig(Strict):
     """Which variants are compared with the configuration itself, on which seeds and budget."""
 
     budget: float = Field(1 / 3, gt=0, le=1, description="share of every stage's steps")
+    threads: Count | None = Field(
+        None, description="torch threads of a run; with 1, a run on every core; null: as `threads`"
+    )
     seeds: tuple[Seed, ...] = Field((0,), description="seeds of every variant")
     confirmed: tuple[Name, ...] = Field((), description="variants with more seeds")
     confirmed_seeds: tuple[Seed, ...] = Field((0, 1, 2), description="their seeds")

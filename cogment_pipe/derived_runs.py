@@ -103,6 +103,7 @@ class DerivedRuns:
             known = ", ".join((BASE, *ablations.variants))
             raise CogmentError(f"config: ablations: no variant {variant!r}; known: {known}")
         changed = _shortened(config.model_dump(), ablations.budget)
+        changed["threads"] = ablations.threads or config.threads
         if variant != BASE:
             changed = _applied(changed, ablations.variants[variant])
         try:

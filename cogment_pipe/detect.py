@@ -7,6 +7,7 @@ resumed run comes to the same verdict at the same step. Torch-free.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 
 from cogment_pipe.stage_config import StageConfig
@@ -22,13 +23,15 @@ class ConvergenceState:
     progress_step: int = 0
     last: dict[str, float] = field(default_factory=dict)
     curve: list[list[float]] = field(default_factory=list)
+    """Points [step, train accuracy, validation accuracy, ponder]."""
 
 
 class ConvergenceDetector:
     """Ends a stage by its validation curve: plateau over `patience` steps, then the criteria.
 
-    Verdicts: `converged` (plateau, accuracy and ponder criteria hold), `plateau_unmet` (plateau
-    without them), None (go on).
+    The criteria: accuracy and ponder of the last look are good enough, and both are steady, that
+    is, within a range over the looks of the plateau. Verdicts: `converged` (plateau, criteria
+    hold), `plateau_unmet` (plateau without them), None (go on).
     """
 
     def __init__(self, stage: StageConfig) -> None:
@@ -50,7 +53,7 @@ class ConvergenceDetector:
         if math.isfinite(loss):
             s.best_loss = min(s.best_loss, loss)
         s.last = {"accuracy": accuracy, "loss": loss, "ponder": ponder}
-        s.curve.append([float(step), train_accuracy, accuracy])
+        s.curve.append([float(step), train_accuracy, accuracy, ponder])
         return better
 
     def verdict(self, step: int) -> tuple[str, str] | None:
@@ -58,15 +61,31 @@ class ConvergenceDetector:
         s, stage = self.state, self.stage
         if not s.last or step - s.progress_step < stage.patience:
             return None
-        unmet = []
-        if s.last["accuracy"] < stage.min_accuracy:
-            unmet.append(f"accuracy {s.last['accuracy']:.3f} < {stage.min_accuracy}")
-        if s.last["ponder"] > stage.max_ponder_cost:
-            unmet.append(f"ponder {s.last['ponder']:.2f} > {stage.max_ponder_cost}")
+        unmet = [*self._too_low(), *self._unsteady(step)]
         where = f"no progress since step {s.progress_step} ({stage.patience} steps)"
         if unmet:
             return "plateau_unmet", f"{where}; {', '.join(unmet)}"
         return "converged", f"{where}; accuracy {s.last['accuracy']:.3f}"
+
+    def _too_low(self) -> Iterator[str]:
+        """What the last look lacks of the stage's criteria."""
+        last, stage = self.state.last, self.stage
+        if last["accuracy"] < stage.min_accuracy:
+            yield f"accuracy {last['accuracy']:.3f} < {stage.min_accuracy}"
+        if last["ponder"] > stage.max_ponder_cost:
+            yield f"ponder {last['ponder']:.2f} > {stage.max_ponder_cost}"
+
+    def _unsteady(self, step: int) -> Iterator[str]:
+        """Which figures still swing over the plateau: its last `patience` steps."""
+        plateau = [p for p in self.state.curve if p[0] >= step - self.stage.patience]
+        ranges = {
+            "accuracy": (2, self.stage.max_accuracy_range),
+            "ponder": (3, self.stage.max_ponder_range),
+        }
+        for name, (column, allowed) in ranges.items():
+            low, high = (pick(p[column] for p in plateau) for pick in (min, max))
+            if high - low > allowed:
+                yield f"{name} unsteady, {low:.3g} to {high:.3g} (range allowed {allowed})"
 
     def state_dict(self) -> dict[str, object]:
         """Everything that the verdict depends on, JSON-able (infinities as None)."""
@@ -95,7 +114,7 @@ def find_grokking(
     validation rose above `risen` only after at least `min_delay` times as many steps.
 
     Args:
-        curve: points [step, train accuracy, validation accuracy] in order of step.
+        curve: points [step, train accuracy, validation accuracy, ...] in order of step.
     """
     fitted = next((p for p in curve if p[1] >= high), None)
     if fitted is None or fitted[2] >= low:

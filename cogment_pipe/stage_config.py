@@ -243,6 +243,13 @@ class StageConfig(Strict):
     max_ponder_cost: Positive = Field(
         8.0, description="refinement steps allowed on average at the end"
     )
+    max_accuracy_range: NonNegative = Field(
+        0.2,
+        description="swing of validation accuracy over the last `patience` steps that is steady",
+    )
+    max_ponder_range: NonNegative = Field(
+        1.0, description="the same of the refinement steps on average"
+    )
     eval_every: Count = Field(100, description="steps between two looks at the validation split")
     eval_items: Count = Field(128, description="validation items of each task per look")
     source: Literal["auto", "builtin", "corpora"] = Field(

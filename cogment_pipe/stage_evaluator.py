@@ -204,8 +204,8 @@ class StageEvaluator:
     def check_stage_completion(self) -> Verdict:
         """Close the look; returns (done, verdict, reason).
 
-        Verdicts: `converged` (plateau, accuracy and ponder criteria hold), `plateau_unmet`,
-        `budget` (max_steps reached), None while the stage should go on. The accuracy that counts
+        Verdicts: `converged` (plateau; accuracy and ponder good enough and steady),
+        `plateau_unmet`, `budget` (max_steps reached), None while the stage should go on. The accuracy that counts
         is `exact`, as in training.
         """
         config = self._stage_config()

@@ -55,6 +55,31 @@ def test_plateau_without_a_criterion_is_unmet_and_says_which(accuracy, ponder, s
     assert verdict == "plateau_unmet" and said in reason
 
 
+@pytest.mark.parametrize(
+    ("points", "said"),
+    [
+        ([(10, 0.95, 1.0, 2.0), (20, 0.6, 1.2, 2.0), (30, 0.95, 1.0, 2.0)], "accuracy unsteady"),
+        ([(10, 0.95, 1.0, 1.0), (20, 0.95, 1.0, 2.9), (30, 0.95, 1.0, 1.0)], "ponder unsteady"),
+    ],
+)
+def test_a_plateau_that_swings_has_not_converged(points, said):
+    """The last look is good, and the looks of the plateau are .35, or 1.9 steps, apart."""
+    d = detector()
+    feed(d, points)
+    verdict, reason = d.verdict(30)
+    assert verdict == "plateau_unmet" and said in reason
+    allowed = detector(max_accuracy_range=0.4, max_ponder_range=2.0)
+    feed(allowed, points)
+    assert allowed.verdict(30)[0] == "converged"
+
+
+def test_what_swung_before_the_plateau_is_forgotten():
+    """Steady from step 10 on; the jump from .2 was before."""
+    d = detector()
+    feed(d, [(5, 0.2, 2.0, 4.0), (10, 0.95, 1.0, 2.0), (30, 0.94, 1.0, 2.1)])
+    assert d.verdict(30)[0] == "converged"
+
+
 def test_a_gain_below_min_delta_is_no_progress():
     """Creeping by less than min_delta ends the stage, though the best is still noted."""
     d = detector(min_delta=0.05)

@@ -90,7 +90,7 @@ rule train_stage_of_run:
     retries: CONFIG.runtime.retries
     conda:
         "../envs/cogment.yaml"
-    threads: CONFIG.threads
+    threads: of_run(lambda cfg, run, k: cfg.threads)
     resources:
         gpu=CONFIG.gpus,
         gpu_jobs=min(1, CONFIG.gpus),
@@ -134,6 +134,7 @@ use rule evaluate_stage as evaluate_stage_of_run with:
         "logs/runs/{run}/evaluate/stage{k}.log",
     benchmark:
         "benchmarks/runs/{run}/evaluate/stage{k}.tsv"
+    threads: of_run(lambda cfg, run, k: cfg.threads)
     params:
         slice=of_run(lambda cfg, run, k: configuration.evaluation_slice(cfg)),
         data=of_run(run_tested),
