@@ -205,8 +205,8 @@ class StageEvaluator:
         """Close the look; returns (done, verdict, reason).
 
         Verdicts: `converged` (plateau; accuracy and ponder good enough and steady),
-        `plateau_unmet`, `budget` (max_steps reached), None while the stage should go on. The accuracy that counts
-        is `exact`, as in training.
+        `plateau_unmet`, `budget` (max_steps reached), None while the stage should go on. The
+        accuracy that counts is `exact`, as in training.
         """
         config = self._stage_config()
         self._judge()
