@@ -236,6 +236,23 @@ class GenerationSlice(Strict):
     deterministic: bool = True
 
 
+class FilterCostConfig(Strict):
+    """The benchmark of the gradient filter's cost."""
+
+    parameters: Count = Field(20_786_400, description="numbers in all gradients")
+    tensors: Count = Field(100, description="tensors that they are cut into, all of one size")
+    repeats: Count = Field(21, description="timed steps of each way; medians count")
+    warmup: Count = Field(3, description="steps before them")
+
+
+class FilterSlice(Strict):
+    """All that the benchmark of the filter depends on, besides the code and the machine."""
+
+    filter: FilterCostConfig
+    seed: Seed = 0
+    threads: Count = 1
+
+
 class BenchmarksConfig(Strict):
     """Benchmarks beside the curriculum."""
 
@@ -248,4 +265,7 @@ class BenchmarksConfig(Strict):
     )
     generation: GenerationConfig = Field(
         GenerationConfig(), description="what the cache of generation saves"
+    )
+    filter: FilterCostConfig = Field(
+        FilterCostConfig(), description="what GrokFast's filter costs a step"
     )

@@ -17,6 +17,7 @@ def add_benchmark(subparsers: Any) -> None:
     _add_throughput(kinds)
     _add_data_throughput(kinds)
     _add_generation(kinds)
+    _add_filter(kinds)
 
 
 def _add_throughput(kinds: Any) -> None:
@@ -71,6 +72,19 @@ def _add_generation(kinds: Any) -> None:
     add_slice(parser)
     parser.add_argument("--source", default="", help="hash of the code, for the record")
     add_device(parser)
+    add_out(parser)
+
+
+def _add_filter(kinds: Any) -> None:
+    parser = command(
+        kinds,
+        "filter",
+        commands.benchmark_filter,
+        "Time GrokFast's filter beside the published loop and the least that memory allows.",
+        "benchmark filter --slice '{\"filter\": {}}' --out results/benchmarks/filter",
+    )
+    add_slice(parser)
+    parser.add_argument("--source", default="", help="hash of the code, for the record")
     add_out(parser)
 
 

@@ -262,6 +262,14 @@ def benchmark_generation(arguments: Namespace) -> None:
     measure(given, arguments.source, arguments.device, arguments.out)
 
 
+def benchmark_filter(arguments: Namespace) -> None:
+    """`benchmark filter`: what GrokFast's filter costs."""
+    from cogment_pipe.benchmark_config import FilterSlice
+    from cogment_pipe.benchmarks.filter_cost import measure
+
+    measure(FilterSlice.model_validate(arguments.slice), arguments.source, arguments.out)
+
+
 def runs_compare(arguments: Namespace) -> None:
     """`runs compare`: the table of the ablations."""
     from cogment_pipe.ablations import markdown, write_comparison

@@ -17,7 +17,12 @@ from pydantic import Field, PrivateAttr, ValidationError, model_validator
 from cogment_pipe.ablation_config import AblationsConfig
 from cogment_pipe.atomic import canonical_json as canonical
 from cogment_pipe.atomic import sha256_text
-from cogment_pipe.benchmark_config import BenchmarksConfig, GenerationSlice, GrokkingSlice
+from cogment_pipe.benchmark_config import (
+    BenchmarksConfig,
+    FilterSlice,
+    GenerationSlice,
+    GrokkingSlice,
+)
 from cogment_pipe.config_errors import one_line, unknown_key
 from cogment_pipe.config_layers import assignments, merge, nested, normal, read_yaml
 from cogment_pipe.corpora import CORPORA, CorpusSource, default_sources
@@ -371,6 +376,12 @@ def generation_slice(config: PipelineConfig) -> str:
         "home": HomeConfig.of(config.resolved(TEXT_STAGE)),
     }
     return canonical(_shared(config, GenerationSlice, **own).model_dump(mode="json"))
+
+
+def filter_slice(config: PipelineConfig) -> str:
+    """What the benchmark of the gradient filter depends on, besides the code; on one thread."""
+    part = FilterSlice(filter=config.benchmarks.filter, seed=config.seed)
+    return canonical(part.model_dump(mode="json"))
 
 
 def _shared(config: PipelineConfig, kind: type[Slice], **own: Any) -> Slice:

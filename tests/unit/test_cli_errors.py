@@ -61,6 +61,7 @@ CASES = [
     ([*SPEED, "start", *EMPTY], "--slice: start_repeats: missing"),
     ([*SPEED, "summarise", "--runs", "nowhere", "--out", "o"], "nowhere: no finished part"),
     (["benchmark", "generation", *EMPTY], "--slice: generation: missing"),
+    (["benchmark", "filter", *EMPTY], "--slice: filter: missing"),
     (["data", "check", "bad"], "bad/manifest.json, line 1: not JSON"),
     ([*TRAIN, "nowhere"], "nowhere/manifest.json is missing"),
     ([*TRAIN, "data1"], "--data: none of stage 0, only of [1]"),

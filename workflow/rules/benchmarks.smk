@@ -90,3 +90,29 @@ rule generation:
     shell:
         "exec python -m cogment_pipe benchmark generation --slice {params.slice:q}"
         " --source {params.source} --out {output.folder} --device {resources.device} --log {log}"
+
+
+rule filter_cost:
+    output:
+        folder=directory("results/benchmarks/filter"),
+        table="results/benchmarks/filter/table.json",
+        manifest="results/benchmarks/filter/manifest.json",
+    log:
+        "logs/benchmarks/filter.log",
+    benchmark:
+        "benchmarks/filter.tsv"
+    conda:
+        "../envs/cogment.yaml"
+    threads: 1
+    resources:
+        timing_jobs=1,
+        mem_mb=2000,
+        runtime=10,
+    params:
+        slice=configuration.filter_slice(CONFIG),
+        source=source_hash("cogment_pipe.benchmarks.filter_cost"),
+    message:
+        "Timing a step of the gradient filter"
+    shell:
+        "exec python -m cogment_pipe benchmark filter --slice {params.slice:q}"
+        " --source {params.source} --out {output.folder} --log {log}"

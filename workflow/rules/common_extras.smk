@@ -80,13 +80,29 @@ def manifests(folders):
     ]
 
 
-def grokking_command():
-    """The command that makes the benchmark as it is configured here."""
-    command = "snakemake --cores all results/benchmarks/grokking/"
-    arms = CONFIG.benchmarks.grokking.only
-    if arms is None:
+TABLES = {
+    "ablations": "results/ablations",
+    **{
+        name: f"results/benchmarks/{name}"
+        for name in ("filter", "generation", "grokking", "throughput")
+    },
+}
+
+
+def table_file(name):
+    """An input function: the file of that name in the folder of a table."""
+    return lambda wildcards: f"{TABLES[wildcards.table]}/{name}"
+
+
+def table_command(wildcards):
+    """The command that makes a table as it is configured here."""
+    command = f"snakemake --cores all {TABLES[wildcards.table]}/ --config scale={CONFIG.scale}"
+    only = {"ablations": CONFIG.ablations, "grokking": CONFIG.benchmarks.grokking}
+    keys = {"ablations": "ablations.only", "grokking": "benchmarks.grokking.only"}
+    chosen = getattr(only.get(wildcards.table), "only", None)
+    if chosen is None:
         return command
-    return f"{command} --config set='benchmarks.grokking.only=[{','.join(arms)}]'"
+    return f"{command} set='{keys[wildcards.table]}=[{','.join(chosen)}]'"
 
 
 def grokking_runs(wildcards):

@@ -27,16 +27,19 @@ rule evidence:
         " --benchmarks benchmarks --made-by {params.command:q} --log {log}"
 
 
-rule grokking_evidence:
+# The same for what has a table of its own: benchmarks and ablations.
+rule table_evidence:
     input:
-        table="results/benchmarks/grokking/table.json",
-        manifest="results/benchmarks/grokking/manifest.json",
+        table=table_file("table.json"),
+        manifest=table_file("manifest.json"),
     output:
-        "docs/evidence/grokking.json",
+        "docs/evidence/{table}.json",
     log:
-        "logs/evidence_grokking.log",
+        "logs/evidence_{table}.log",
     benchmark:
-        "benchmarks/evidence_grokking.tsv"
+        "benchmarks/evidence_{table}.tsv"
+    wildcard_constraints:
+        table="|".join(TABLES),
     conda:
         "../envs/cogment.yaml"
     threads: 1
@@ -45,35 +48,9 @@ rule grokking_evidence:
         runtime=10,
     params:
         folder=subpath(input.table, parent=True),
-        command=grokking_command(),
+        command=table_command,
     message:
-        "Writing the evidence of the grokking benchmark"
-    shell:
-        "exec python -m cogment_pipe evidence {output} --results {params.folder}"
-        " --benchmarks benchmarks --made-by {params.command:q} --log {log}"
-
-
-rule generation_evidence:
-    input:
-        table="results/benchmarks/generation/table.json",
-        manifest="results/benchmarks/generation/manifest.json",
-    output:
-        "docs/evidence/generation.json",
-    log:
-        "logs/evidence_generation.log",
-    benchmark:
-        "benchmarks/evidence_generation.tsv"
-    conda:
-        "../envs/cogment.yaml"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    params:
-        folder=subpath(input.table, parent=True),
-        command=f"snakemake --cores all results/benchmarks/generation/ --config scale={CONFIG.scale}",
-    message:
-        "Writing the evidence of the generation benchmark"
+        "Writing the evidence {wildcards.table}"
     shell:
         "exec python -m cogment_pipe evidence {output} --results {params.folder}"
         " --benchmarks benchmarks --made-by {params.command:q} --log {log}"

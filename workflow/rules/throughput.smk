@@ -119,29 +119,3 @@ rule throughput:
     shell:
         "exec python -m cogment_pipe benchmark throughput summarise --runs {input.runs}"
         " --out {output.folder} --log {log}"
-
-
-rule throughput_evidence:
-    input:
-        table="results/benchmarks/throughput/table.json",
-        manifest="results/benchmarks/throughput/manifest.json",
-    output:
-        "docs/evidence/throughput.json",
-    log:
-        "logs/evidence_throughput.log",
-    benchmark:
-        "benchmarks/evidence_throughput.tsv"
-    conda:
-        "../envs/cogment.yaml"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    params:
-        folder=subpath(input.table, parent=True),
-        command=f"snakemake --cores all docs/evidence/throughput.json --config scale={CONFIG.scale}",
-    message:
-        "Writing the evidence of the benchmark of speed"
-    shell:
-        "exec python -m cogment_pipe evidence {output} --results {params.folder}"
-        " --benchmarks benchmarks --made-by {params.command:q} --log {log}"
