@@ -25,9 +25,9 @@ ARC_CONTEXT = 1024  # demonstration cells of an item where its task names no oth
 
 def data_split(arguments: Namespace) -> None:
     """`data split`: JSONL per task and split, with the corpora's sources."""
-    from cogment_pipe.config import CORPUS_KEYS
     from cogment_pipe.corpora import absolute
     from cogment_pipe.data.corpus import split_corpus
+    from cogment_pipe.slices import CORPUS_KEYS
 
     checks.need_keys(
         arguments.slice, [*DATA_NEEDS, *(f"stage.{key}" for key in sorted(CORPUS_KEYS))]
@@ -46,9 +46,9 @@ def data_tokenizer(arguments: Namespace) -> None:
 
 def data_prepare(arguments: Namespace) -> None:
     """`data prepare`: the arrays of a stage."""
-    from cogment_pipe.config import DATA_KEYS
     from cogment_pipe.corpora import absolute
     from cogment_pipe.data.prepare import prepare_stage
+    from cogment_pipe.slices import DATA_KEYS
 
     needs = [*DATA_NEEDS, "vocab_size", *(f"stage.{key}" for key in sorted(DATA_KEYS))]
     checks.need_keys(arguments.slice, needs)

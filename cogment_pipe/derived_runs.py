@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from cogment_pipe import config as configuration
+from cogment_pipe import slices
 from cogment_pipe.ablation_config import BASE, Variant
 from cogment_pipe.atomic import canonical_json
 from cogment_pipe.config import PipelineConfig
@@ -84,6 +84,8 @@ class DerivedRuns:
 
     def _before(self, run: str) -> list[str]:
         """Runs that may have made something already, in order; `run` itself is the last."""
+        if run == MAIN:
+            return [MAIN]
         variant, seed = _parts(run)
         names = [MAIN, f"seed{seed}"]
         if variant is not None:
@@ -117,7 +119,7 @@ class DerivedRuns:
         if not config.stages[k].grokfast:
             # Settings of a filter that the stage does not use would train it again for nothing.
             config = config.model_copy(update={"grokfast": self.main.grokfast})
-        return configuration.stage_slice(config, k)
+        return slices.stage_slice(config, k)
 
     def _same_stage(self, one: str, other: str, k: int) -> bool:
         return self._data_key(one) == self._data_key(other) and all(
@@ -127,7 +129,7 @@ class DerivedRuns:
     def _data_key(self, run: str) -> tuple[str, ...]:
         config = self.config(run)
         stages = range(config.last_stage + 1)
-        return tuple(configuration.data_slice(config, k) for k in stages)
+        return tuple(slices.data_slice(config, k) for k in stages)
 
 
 def _parts(run: str) -> tuple[str | None, int]:

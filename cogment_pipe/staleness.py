@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cogment_pipe.config import PipelineConfig, stage_slice
+from cogment_pipe.config import PipelineConfig
 from cogment_pipe.errors import CogmentError
 from cogment_pipe.provenance import (
     MANIFEST,
@@ -20,6 +20,7 @@ from cogment_pipe.provenance import (
     source_hash,
     verify_manifest,
 )
+from cogment_pipe.slices import stage_slice
 
 TRAINING = "cogment_pipe.trainer"
 MISSING = "(none)"

@@ -25,11 +25,12 @@ import torch
 from cogment_pipe import checkpoint
 from cogment_pipe.atomic import write_json
 from cogment_pipe.commands import project_folder
-from cogment_pipe.config import PipelineConfig, load_config, stage_slice
+from cogment_pipe.config import PipelineConfig, load_config
 from cogment_pipe.data.batch import TASK_IDS, GridBatch
 from cogment_pipe.determinism import environment, set_determinism
 from cogment_pipe.metrics import MetricLog
 from cogment_pipe.model.model import Cogment
+from cogment_pipe.slices import stage_slice
 from cogment_pipe.snapshots import SnapshotStore
 from cogment_pipe.stage_config import StageConfig, StageSlice
 from cogment_pipe.stage_run import pick_device, pick_precision

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from cogment_pipe import publish, trainer
-from cogment_pipe.config import data_slice, load_config, stage_slice, tokenizer_slice
+from cogment_pipe.config import load_config
 from cogment_pipe.data.corpus import split_corpus
 from cogment_pipe.data.prepare import prepare_stage
 from cogment_pipe.data.tokenizer import train_tokenizer
+from cogment_pipe.slices import data_slice, stage_slice, tokenizer_slice
 from cogment_pipe.snapshots import SnapshotStore
 from cogment_pipe.stage_trainer import StageTrainer
 

@@ -10,13 +10,14 @@ import torch
 
 from cogment_pipe import checkpoint
 from cogment_pipe.answers import Answering
-from cogment_pipe.config import data_slice, evaluation_slice, load_config, tokenizer_slice
+from cogment_pipe.config import load_config
 from cogment_pipe.data.corpus import split_corpus
 from cogment_pipe.data.dataset import TaskData, load_stage
 from cogment_pipe.data.prepare import prepare_stage
 from cogment_pipe.data.tokenizer import load_tokenizer, train_tokenizer
 from cogment_pipe.evaluation_config import EvaluationSlice
 from cogment_pipe.model.model import Cogment
+from cogment_pipe.slices import data_slice, evaluation_slice, tokenizer_slice
 from cogment_pipe.stage_config import HomeConfig, ModelConfig
 
 MODEL = {"d_model": 16, "ffn_hidden": 24, "head_hidden": 8, "memory_hidden": 8}

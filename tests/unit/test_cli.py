@@ -9,8 +9,9 @@ import sys
 import pytest
 
 from cogment_pipe import cli, recovery_commands
-from cogment_pipe.config import load_config, stage_slice
+from cogment_pipe.config import load_config
 from cogment_pipe.errors import CogmentError
+from cogment_pipe.slices import stage_slice
 
 COMMANDS = [
     ("data", "split"),

@@ -6,9 +6,10 @@ import json
 
 import pytest
 
-from cogment_pipe.config import PipelineConfig, load_config, stage_slice
+from cogment_pipe.config import PipelineConfig, load_config
 from cogment_pipe.derived_runs import MAIN, DerivedRuns
 from cogment_pipe.errors import CogmentError
+from cogment_pipe.slices import stage_slice
 
 
 def load(project, **user) -> PipelineConfig:

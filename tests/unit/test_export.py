@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from cogment_pipe import checkpoint, load
-from cogment_pipe.config import load_config, stage_slice
+from cogment_pipe.config import load_config
 from cogment_pipe.errors import CogmentError
 from cogment_pipe.export import PACKED, export_stage, pack_results
 from cogment_pipe.inspection import describe_path
 from cogment_pipe.model.model import Cogment
 from cogment_pipe.provenance import read_manifest, verify_manifest, write_manifest
+from cogment_pipe.slices import stage_slice
 from cogment_pipe.stage_config import StageSlice
 
 FILES = ["README.md", "config.json", "manifest.json", "model.safetensors", "summary.json"]

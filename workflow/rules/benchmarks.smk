@@ -55,7 +55,7 @@ rule grokking:
         mem_mb=1000,
         runtime=10,
     params:
-        slice=configuration.grokking_table_slice(CONFIG),
+        slice=slices.grokking_table_slice(CONFIG),
         source=source_hash("cogment_pipe.benchmarks.grokking.summary"),
     message:
         "Grokking benchmark: table and figure"
@@ -83,7 +83,7 @@ rule generation:
         runtime=30,
         device=CONFIG.runtime.device,
     params:
-        slice=configuration.generation_slice(CONFIG),
+        slice=slices.generation_slice(CONFIG),
         source=source_hash("cogment_pipe.benchmarks.generation"),
     message:
         "Timing the generation of text with its cache and without"
@@ -109,7 +109,7 @@ rule filter_cost:
         mem_mb=2000,
         runtime=10,
     params:
-        slice=configuration.filter_slice(CONFIG),
+        slice=slices.filter_slice(CONFIG),
         source=source_hash("cogment_pipe.benchmarks.filter_cost"),
     message:
         "Timing a step of the gradient filter"

@@ -48,7 +48,7 @@ rule train_tokenizer:
         mem_mb=CONFIG.runtime.memory_mb,
         runtime=60,
     params:
-        slice=configuration.tokenizer_slice(CONFIG),
+        slice=tokenizer_slice,
         folders=expand("results/data/corpus/stage{j}", j=TEXT_STAGES),
         source=source_hash("cogment_pipe.data.tokenizer"),
     message:

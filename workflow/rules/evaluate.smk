@@ -4,9 +4,8 @@
 rule evaluate_stage:
     input:
         checkpoint="results/stage{k}/checkpoint.pt",
-        data=expand("results/data/stage{j}/manifest.json", j=range(LAST + 1)),
-        # beside the data, where the evaluator looks for it
-        tokenizer=TOKENIZER if LAST >= min(TEXT_STAGES) else [],
+        data=tested_data,
+        tokenizer=tested_tokenizer,
     output:
         folder=directory("results/eval/stage{k}"),
         metrics=report(
@@ -23,7 +22,7 @@ rule evaluate_stage:
     retries: CONFIG.runtime.retries
     conda:
         "../envs/cogment.yaml"
-    threads: CONFIG.threads
+    threads: torch_threads
     resources:
         gpu=CONFIG.gpus,
         gpu_jobs=min(1, CONFIG.gpus),
@@ -31,8 +30,8 @@ rule evaluate_stage:
         runtime=CONFIG.runtime.minutes,
         device=CONFIG.runtime.device,
     params:
-        slice=configuration.evaluation_slice(CONFIG),
-        data=expand("results/data/stage{j}", j=range(LAST + 1)),
+        slice=evaluation_slice,
+        data=tested_folders,
         source=source_hash("cogment_pipe.evaluator"),
     message:
         "Evaluating the checkpoint of stage {wildcards.k} on every stage's test set"

@@ -47,7 +47,7 @@ rule report:
         mem_mb=2000,
         runtime=30,
     params:
-        slice=configuration.report_slice(CONFIG),
+        slice=slices.report_slice(CONFIG),
         folder=subpath(output.page, parent=True),
         source=source_hash("cogment_pipe.report.page"),
         # Template, style and script are no modules: their bytes count by themselves.

@@ -1,9 +1,6 @@
 # Runs beside the main one, each below results/runs/{run}: `seed{s}` is the whole curriculum,
 # `{variant}-seed{s}` an ablation. The rules are those of the main run under other paths; what a run
 # shares with one before it is taken from there (cogment_pipe/derived_runs.py).
-from cogment_pipe.derived_runs import DerivedRuns
-
-RUNS = DerivedRuns(CONFIG)
 VARIANTS = "|".join(["base", *CONFIG.ablations.variants])
 
 
@@ -20,9 +17,6 @@ use rule split_corpus as split_corpus_of_run with:
         "logs/runs/{run}/data/split_stage{k}.log",
     benchmark:
         "benchmarks/runs/{run}/data/split_stage{k}.tsv"
-    params:
-        slice=of_run(lambda cfg, run, k: configuration.corpus_slice(cfg, k)),
-        source=of_run(run_split_source),
     message:
         "Splitting the text of stage {wildcards.k}, run {wildcards.run}"
 
@@ -40,9 +34,7 @@ use rule train_tokenizer as train_tokenizer_of_run with:
     benchmark:
         "benchmarks/runs/{run}/data/tokenizer.tsv"
     params:
-        slice=lambda wildcards: configuration.tokenizer_slice(
-            RUNS.config(wildcards.run)
-        ),
+        slice=tokenizer_slice,
         folders=expand("results/runs/{{run}}/data/corpus/stage{j}", j=TEXT_STAGES),
         source=source_hash("cogment_pipe.data.tokenizer"),
     message:
@@ -50,10 +42,6 @@ use rule train_tokenizer as train_tokenizer_of_run with:
 
 
 use rule prepare_data as prepare_data_of_run with:
-    input:
-        files=grid_files,
-        corpus=of_run(run_text),
-        tokenizer=of_run(run_tokenizer),
     output:
         folder=directory("results/runs/{run}/data/stage{k}"),
         manifest="results/runs/{run}/data/stage{k}/manifest.json",
@@ -61,10 +49,6 @@ use rule prepare_data as prepare_data_of_run with:
         "logs/runs/{run}/data/stage{k}.log",
     benchmark:
         "benchmarks/runs/{run}/data/stage{k}.tsv"
-    params:
-        slice=of_run(lambda cfg, run, k: configuration.data_slice(cfg, k)),
-        text=of_run(run_text_options),
-        source=of_run(run_prepare_source),
     message:
         "Preparing the data of stage {wildcards.k}, run {wildcards.run}"
 
@@ -72,8 +56,8 @@ use rule prepare_data as prepare_data_of_run with:
 # In full, since the snapshots' folder is part of the command.
 rule train_stage_of_run:
     input:
-        data=of_run(manifests(run_training_folders)),
-        init=of_run(run_first_weights),
+        data=training_data,
+        init=first_weights,
     output:
         folder=directory("results/runs/{run}/stage{k}"),
         checkpoint="results/runs/{run}/stage{k}/checkpoint.pt",
@@ -90,19 +74,19 @@ rule train_stage_of_run:
     retries: CONFIG.runtime.retries
     conda:
         "../envs/cogment.yaml"
-    threads: of_run(lambda cfg, run, k: cfg.threads)
+    threads: torch_threads
     resources:
         gpu=CONFIG.gpus,
         gpu_jobs=min(1, CONFIG.gpus),
-        mem_mb=CONFIG.runtime.memory_mb,
-        runtime=CONFIG.runtime.minutes,
+        mem_mb=lambda wildcards: CONFIG.runtime.of(int(wildcards.k)).memory_mb,
+        runtime=lambda wildcards: CONFIG.runtime.of(int(wildcards.k)).minutes,
         snapshot_every=CONFIG.runtime.snapshot_every,
         log_every=CONFIG.runtime.log_every,
         device=CONFIG.runtime.device,
         on_change=CONFIG.on_environment_change,
     params:
-        slice=of_run(lambda cfg, run, k: RUNS.stage_slice(run, k)),
-        data=of_run(run_training_folders),
+        slice=stage_slice,
+        data=training_folders,
         init=init_option,
         source=source_hash("cogment_pipe.trainer"),
     message:
@@ -118,14 +102,8 @@ rule train_stage_of_run:
 use rule evaluate_stage as evaluate_stage_of_run with:
     input:
         checkpoint="results/runs/{run}/stage{k}/checkpoint.pt",
-        data=of_run(manifests(run_tested)),
-        tokenizer=of_run(
-            lambda cfg, run, k: (
-                [f"{RUNS.data_folder(run)}/tokenizer.json"]
-                if LAST >= min(TEXT_STAGES)
-                else []
-            )
-        ),
+        data=tested_data,
+        tokenizer=tested_tokenizer,
     output:
         folder=directory("results/runs/{run}/eval/stage{k}"),
         metrics="results/runs/{run}/eval/stage{k}/metrics.json",
@@ -134,11 +112,6 @@ use rule evaluate_stage as evaluate_stage_of_run with:
         "logs/runs/{run}/evaluate/stage{k}.log",
     benchmark:
         "benchmarks/runs/{run}/evaluate/stage{k}.tsv"
-    threads: of_run(lambda cfg, run, k: cfg.threads)
-    params:
-        slice=of_run(lambda cfg, run, k: configuration.evaluation_slice(cfg)),
-        data=of_run(run_tested),
-        source=source_hash("cogment_pipe.evaluator"),
     message:
         "Evaluating the checkpoint of stage {wildcards.k}, run {wildcards.run}"
 

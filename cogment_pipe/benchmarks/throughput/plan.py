@@ -12,7 +12,8 @@ from pathlib import Path
 from cogment_pipe.atomic import canonical_json
 from cogment_pipe.benchmark_config import ThroughputPlan, ThroughputSlice
 from cogment_pipe.commands import ARC_CONTEXT, ARC_GENERATORS
-from cogment_pipe.config import TEXT_STAGES, PipelineConfig, load_config, stage_slice
+from cogment_pipe.config import TEXT_STAGES, PipelineConfig, load_config
+from cogment_pipe.slices import stage_slice
 from cogment_pipe.stage_config import StageConfig
 
 

@@ -9,9 +9,10 @@ import torch
 
 from cogment_pipe.benchmark_config import FilterCostConfig, FilterSlice
 from cogment_pipe.benchmarks import filter_cost
-from cogment_pipe.config import filter_slice, load_config
+from cogment_pipe.config import load_config
 from cogment_pipe.grokfast import GradientFilter
 from cogment_pipe.provenance import verify_manifest
+from cogment_pipe.slices import filter_slice
 
 SMALL = FilterSlice(filter=FilterCostConfig(parameters=4000, tensors=4, repeats=3, warmup=1))
 

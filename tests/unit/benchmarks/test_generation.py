@@ -8,10 +8,11 @@ import pytest
 
 from cogment_pipe.benchmark_config import GenerationConfig, GenerationSlice
 from cogment_pipe.benchmarks import generation
-from cogment_pipe.config import generation_slice, load_config
+from cogment_pipe.config import load_config
 from cogment_pipe.errors import CogmentError
 from cogment_pipe.model.decode import Generated
 from cogment_pipe.provenance import verify_manifest
+from cogment_pipe.slices import generation_slice
 
 
 @pytest.fixture

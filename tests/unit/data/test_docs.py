@@ -5,8 +5,9 @@ import re
 
 import pytest
 
-from cogment_pipe.config import data_slice, load_config
+from cogment_pipe.config import load_config
 from cogment_pipe.data.prepare import prepare_stage
+from cogment_pipe.slices import data_slice
 
 ROW = re.compile(r"^\| (\d) \| ([^|]+) \|[^|]*\| ([\d /]+)(?: each)? \|", re.M)
 

@@ -7,9 +7,10 @@ import sys
 import pytest
 
 from cogment_pipe.closure import CodeIndex
-from cogment_pipe.config import corpus_slice, data_slice, load_config
+from cogment_pipe.config import load_config
 from cogment_pipe.corpora import absolute
 from cogment_pipe.data.task_kinds import prepare_modules, split_modules
+from cogment_pipe.slices import corpus_slice, data_slice
 
 INDEX = CodeIndex()
 PREPARE = """
