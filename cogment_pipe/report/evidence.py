@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cogment_pipe import ablations
 from cogment_pipe.atomic import sha256_file, write_bytes, write_json
 from cogment_pipe.errors import CogmentError
 from cogment_pipe.provenance import MANIFEST, verify_manifest
@@ -80,6 +81,8 @@ def table(evidence: dict) -> str:
         return throughput.markdown(evidence)
     if "curves" in evidence:
         return grokking.markdown(evidence)
+    if "largest_effects" in evidence:
+        return ablations.markdown(evidence)
     if "rows" in evidence:
         return _plain_table(evidence["rows"])
     lines = [

@@ -38,6 +38,7 @@ TORCH_FREE = [
     "evaluation_config",
     "fit_recipe",
     "guard",
+    "slices",
     "events",
     "provenance",
     "recovery_commands",

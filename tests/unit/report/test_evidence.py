@@ -102,6 +102,25 @@ def test_a_benchmark_without_curves_keeps_its_rows(tmp_path):
     ]
 
 
+def test_ablations_keep_their_own_table(tmp_path):
+    """Guards: value and paired difference stand in one cell, stage by stage."""
+    rows = [
+        {"variant": "base", "title": "As it is", "seeds": 3, "stage 0": "0.500"},
+        {"variant": "x", "title": "X", "seeds": 3, "stage 0": "0.4", "stage 0 difference": "-0.1"},
+    ]
+    folder = tmp_path / "ablations"
+    folder.mkdir()
+    found = {"rows": rows, "largest_effects": [], "scores": {}}
+    (folder / "table.json").write_text(json.dumps(found))
+    write_manifest(folder, {}, ["table.json"])
+    assert table(collect_benchmark(folder, "command")).splitlines() == [
+        "| variant | seeds | stage 0 |",
+        "|---|---|---|",
+        "| base: As it is | 3 | 0.500 |",
+        "| x: X | 3 | 0.4 (-0.1) |",
+    ]
+
+
 def test_evidence_of_a_changed_benchmark_is_refused(tmp_path):
     """Guards: a table edited by hand is no evidence."""
     folder = make_benchmark(tmp_path / "grokking")
