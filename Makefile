@@ -16,24 +16,26 @@ run: $(VENV)/.done
 report: $(VENV)/.done
 	$(BIN)/snakemake --cores 1 results/report/index.html -R report --allowed-rules report $(ARGS)
 
+# Evidence files are tracked, and one without its artifacts counts as up to date: hence the artifacts
+# are targets too.
 # Figures of a finished `small` run into docs/evidence, and their table into README.
 evidence: $(VENV)/.done
-	$(BIN)/snakemake --cores $(CORES) docs/evidence/small-seed0.json --config scale=small
+	$(BIN)/snakemake --cores $(CORES) all results/stage4/ docs/evidence/small-seed0.json --config scale=small
 	$(BIN)/python -m cogment_pipe evidence docs/evidence/small-seed0.json --readme README.md
 
 # The grokking benchmark (30 runs, about 40 CPU minutes), its evidence, and its table into README.
 evidence-grokking: $(VENV)/.done
-	$(BIN)/snakemake --cores $(CORES) docs/evidence/grokking.json --config scale=small
+	$(BIN)/snakemake --cores $(CORES) results/benchmarks/grokking/ docs/evidence/grokking.json --config scale=small
 	$(BIN)/python -m cogment_pipe evidence docs/evidence/grokking.json --readme README.md
 
 # Every ablation at a third of `small`, 84 trainings: below an hour and a half on two cores.
 evidence-ablations: $(VENV)/.done
-	$(BIN)/snakemake --cores $(CORES) docs/evidence/ablations.json --config scale=small
+	$(BIN)/snakemake --cores $(CORES) results/ablations/ docs/evidence/ablations.json --config scale=small
 	$(BIN)/python -m cogment_pipe evidence docs/evidence/ablations.json --readme docs/ablations.md
 
 # How fast it is: about a quarter of an hour on two quiet cores; into docs/performance.md.
 evidence-speed: $(VENV)/.done
-	$(BIN)/snakemake --cores $(CORES) docs/evidence/throughput.json --config scale=small
+	$(BIN)/snakemake --cores $(CORES) results/benchmarks/throughput/ docs/evidence/throughput.json --config scale=small
 	$(BIN)/python -m cogment_pipe evidence docs/evidence/throughput.json --readme docs/performance.md
 
 # README's pictures from a finished `small` run; the one of the page needs chromium.

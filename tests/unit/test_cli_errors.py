@@ -11,14 +11,9 @@ import pytest
 import torch
 
 from cogment_pipe import checkpoint, cli
-from cogment_pipe.config import (
-    data_slice,
-    evaluation_slice,
-    load_config,
-    report_slice,
-    stage_slice,
-)
+from cogment_pipe.config import load_config
 from cogment_pipe.provenance import write_manifest
+from cogment_pipe.slices import data_slice, evaluation_slice, report_slice, stage_slice
 
 
 def leaves(parser: argparse.ArgumentParser, words: tuple[str, ...] = ()):

@@ -10,17 +10,16 @@ import pytest
 import yaml
 
 from cogment_pipe import config as configuration
-from cogment_pipe.config import (
-    PipelineConfig,
+from cogment_pipe.config import PipelineConfig, load_config
+from cogment_pipe.errors import CogmentError
+from cogment_pipe.slices import (
     corpus_slice,
     data_slice,
     evaluation_slice,
-    load_config,
     report_slice,
     stage_slice,
     tokenizer_slice,
 )
-from cogment_pipe.errors import CogmentError
 from cogment_pipe.stage_config import AugmentationType, Generator, StageSlice
 
 
