@@ -105,7 +105,8 @@ def _calls(what: str, words: list[str], folder: Path, repeats: int) -> dict[str,
 
 def _commands(project: Path, folder: Path, scale: str) -> int:
     """Commands that a whole run at a scale would call: its jobs but the target itself."""
-    _, told = _run([*snakemake(project, folder, scale), "-n"], folder)
+    # In a folder of its own: one with the results of another scale refuses.
+    _, told = _run([*snakemake(project, folder / scale, scale), "-n"], folder)
     found = re.search(r"^total\s+(\d+)", told, re.M)
     if found is None:
         raise CogmentError("snakemake -n no longer says how many jobs it plans")
