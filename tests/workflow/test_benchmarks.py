@@ -47,6 +47,15 @@ def test_a_typo_in_an_arm_is_one_line(bare):
     )
 
 
+def test_every_evidence_file_can_be_planned(bare):
+    """Guards: a rule that only its own evidence file asks for is never broken unseen."""
+    tables = ("ablations", "filter", "generation", "grokking", "throughput")
+    files = [f"docs/evidence/{name}.json" for name in (*tables, "data-throughput", "tiny-seed0")]
+    planned = bare.planned(*files)
+    assert {f"Writing the evidence {name}" for name in tables} <= planned
+    assert {"Measuring how fast data are made", "Writing the evidence"} <= planned
+
+
 @pytest.mark.slow
 def test_smoke_shows_what_the_benchmark_is_for(bare):
     """Two minutes of the real task: GrokFast groks within 1,400 steps, the baseline does not."""

@@ -57,8 +57,8 @@ def throughput_runs(wildcards):
 
 def all_stage_slices(wildcards):
     """The training slices of all stages, by number."""
-    slices = {k: json.loads(slices.stage_slice(CONFIG, k)) for k in range(LAST + 1)}
-    return json.dumps(slices, sort_keys=True)
+    found = {k: json.loads(slices.stage_slice(CONFIG, k)) for k in range(LAST + 1)}
+    return json.dumps(found, sort_keys=True)
 
 
 @workflow_hooks.in_one_line
