@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from torch import nn
 
 from cogment_pipe.atomic import write_json
 from cogment_pipe.benchmark_config import FilterSlice
+from cogment_pipe.benchmarks.throughput.meters import timed
 from cogment_pipe.determinism import environment, set_determinism
 from cogment_pipe.grokfast import FilterRule, GradientFilter
 from cogment_pipe.provenance import write_manifest
@@ -24,6 +24,7 @@ from cogment_pipe.rng import torch_stream
 
 log = logging.getLogger(__name__)
 
+CPU = torch.device("cpu")
 FLOOR_PASSES, ADD_PASSES = 4, 3
 AT_MOST_FLOORS, AT_LEAST_NAIVE = 1.5, 2.0
 RULE = FilterRule(lamb=2.0, alpha=0.98)
@@ -61,7 +62,7 @@ def measure(slice: FilterSlice, source: str, out: Path) -> None:
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(settings.warmup + settings.repeats):
         for name, way in ways.items():
-            spent = _timed(way)
+            spent = timed(way, CPU)
             if turn >= settings.warmup:
                 seconds[name].append(spent)
     seconds["floor"] = [s * FLOOR_PASSES / ADD_PASSES for s in seconds["floor"]]
@@ -73,7 +74,7 @@ def measure(slice: FilterSlice, source: str, out: Path) -> None:
         "at_least_naive": AT_LEAST_NAIVE,
         "reached": row["floors"] <= AT_MOST_FLOORS and row["times_faster"] >= AT_LEAST_NAIVE,
         "rows": [{**settings.model_dump(mode="json"), "threads": slice.threads, **row}],
-        "environment": environment(torch.device("cpu"), "fp32"),
+        "environment": environment(CPU, "fp32"),
     }
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "table.json", content)
@@ -114,9 +115,3 @@ def _figures(seconds: dict[str, list[float]]) -> dict[str, float]:
         "floors": round(medians["filter"] / medians["floor"], 3),
         "times_faster": round(medians["naive"] / medians["filter"], 3),
     }
-
-
-def _timed(action: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    action()
-    return time.perf_counter() - start

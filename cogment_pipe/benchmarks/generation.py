@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import logging
 import statistics
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -17,6 +15,7 @@ from torch import Tensor
 
 from cogment_pipe.atomic import write_json
 from cogment_pipe.benchmark_config import GenerationSlice
+from cogment_pipe.benchmarks.throughput.meters import timed
 from cogment_pipe.determinism import environment, set_determinism
 from cogment_pipe.errors import CogmentError
 from cogment_pipe.model.decode import END, Generated, Sampling, generate
@@ -86,7 +85,7 @@ def _row(model: Cogment, slice: GenerationSlice, rows: int, precision: str) -> d
     seconds: dict[bool, list[float]] = {True: [], False: []}
     for _ in range(settings.repeats):
         for cache, times in seconds.items():
-            times.append(_timed(lambda c=cache: run(c), device))
+            times.append(timed(lambda c=cache: run(c), device))
     cached, plain = (statistics.median(times) for times in seconds.values())
     log.info("%d rows: %.3f s cached, %.3f s without", rows, cached, plain)
     return {
@@ -97,11 +96,3 @@ def _row(model: Cogment, slice: GenerationSlice, rows: int, precision: str) -> d
         "lowest_ratio": round(min(p / c for c, p in zip(*seconds.values(), strict=True)), 2),
         "tokens_a_second": round(rows * settings.new_tokens / cached, 1),
     }
-
-
-def _timed(action: Callable[[], object], device: torch.device) -> float:
-    start = time.perf_counter()
-    action()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
