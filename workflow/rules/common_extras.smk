@@ -18,13 +18,13 @@ def table_file(name):
 
 def table_command(wildcards):
     """The command that makes a table as it is configured here."""
-    command = f"snakemake --cores all {TABLES[wildcards.table]}/ --config scale={CONFIG.scale}"
-    only = {"ablations": CONFIG.ablations, "grokking": CONFIG.benchmarks.grokking}
-    keys = {"ablations": "ablations.only", "grokking": "benchmarks.grokking.only"}
-    chosen = getattr(only.get(wildcards.table), "only", None)
-    if chosen is None:
-        return command
-    return f"{command} set='{keys[wildcards.table]}=[{','.join(chosen)}]'"
+    name = wildcards.table
+    command = f"snakemake --cores all {TABLES[name]}/ --config scale={CONFIG.scale}"
+    key, chosen = {
+        "ablations": ("ablations.only", CONFIG.ablations.only),
+        "grokking": ("benchmarks.grokking.only", CONFIG.benchmarks.grokking.only),
+    }.get(name, (None, None))
+    return command if chosen is None else f"{command} set='{key}=[{','.join(chosen)}]'"
 
 
 def grokking_runs(wildcards):
