@@ -28,7 +28,7 @@ evidence-grokking: $(VENV)/.done
 	$(BIN)/snakemake --cores $(CORES) results/benchmarks/grokking/ docs/evidence/grokking.json --config scale=small
 	$(BIN)/python -m cogment_pipe evidence docs/evidence/grokking.json --readme README.md
 
-# Every ablation at a third of `small`, 84 trainings: below an hour and a half on two cores.
+# Every ablation at a third of `small`, 84 trainings: about an hour and a half on two cores.
 evidence-ablations: $(VENV)/.done
 	$(BIN)/snakemake --cores $(CORES) results/ablations/ docs/evidence/ablations.json --config scale=small
 	$(BIN)/python -m cogment_pipe evidence docs/evidence/ablations.json --readme docs/ablations.md
