@@ -111,7 +111,7 @@ def _plain(named: list[tuple[str, nn.Parameter]]) -> list[nn.Parameter]:
 def _figures(seconds: dict[str, list[float]]) -> dict[str, float]:
     """Medians in milliseconds, and the ratios of the medians."""
     medians = {name: statistics.median(times) for name, times in seconds.items()}
-    return {f"{name}_ms": round(1e3 * median, 3) for name, median in medians.items()} | {
+    return {f"{name}_ms": float(f"{1e3 * median:.5g}") for name, median in medians.items()} | {
         "floors": round(medians["filter"] / medians["floor"], 3),
         "times_faster": round(medians["naive"] / medians["filter"], 3),
     }
