@@ -215,19 +215,36 @@ def test_half_precision_gradients_keep_a_wide_average() -> None:
     assert parameter.grad.dtype == torch.bfloat16
 
 
-def test_batched_path_equals_the_loop() -> None:
-    """The two-kernel form for CUDA computes the same as the loop over tensors."""
-    components = make_components()
-    gradient_filter = GradientFilter(components, {"core": RULES["core"]})
-    averages: list[torch.Tensor] = []
-    for step in range(10):
-        draw_gradients(components, step)
-        copies = [parameter.grad.clone() for _, parameter in components["core"]]
-        averages = averages or [copy.clone() for copy in copies]
-        gradient_filter.apply()
-        filter_together(list(zip(averages, copies, strict=True)), 0.98, 2.0)
-        for copy, (_, parameter) in zip(copies, components["core"], strict=True):
-            torch.testing.assert_close(copy, parameter.grad, rtol=1e-6, atol=1e-7)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_one_pass_equals_two_kernels(dtype: torch.dtype) -> None:
+    """A tensor of any length, its last odd elements too, is filtered as by a lerp and an add."""
+    draws = torch.Generator().manual_seed(0)
+    for size in (1, 7, 1003, 70_001):
+        average, gradient = torch.randn(2, size, generator=draws, dtype=dtype)
+        mean = average.lerp(gradient, 0.02)
+        filtered = gradient + 2.0 * mean
+        filter_together([(average, gradient)], 0.98, 2.0)
+        torch.testing.assert_close(average, mean, rtol=1e-6, atol=1e-7)
+        torch.testing.assert_close(gradient, filtered, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_memory_layout_changes_nothing(resumed: bool) -> None:
+    """A transposed gradient is filtered as a contiguous one, also with an average just loaded."""
+    rules = {"core": FilterRule(2.0, 0.9)}
+    plain, turned = (nn.Parameter(torch.zeros(3, 4)) for _ in range(2))
+    filters = [GradientFilter({"core": [("w", p)]}, rules) for p in (plain, turned)]
+    for step in range(6):
+        gradient = torch.randn(3, 4, generator=torch.Generator().manual_seed(step))
+        plain.grad = gradient.clone()
+        turned.grad = gradient.t().contiguous().t()
+        if resumed and step == 3:
+            saved = filters[1].state_dict()
+            filters[1] = GradientFilter({"core": [("w", turned)]}, rules)
+            filters[1].load_state_dict(saved)
+        for gradient_filter in filters:
+            gradient_filter.apply()
+        torch.testing.assert_close(plain.grad, turned.grad, rtol=1e-6, atol=1e-6)
 
 
 def test_foreign_state_is_refused() -> None:
