@@ -15,13 +15,15 @@ from cogment_pipe.data.symbols import BLANK
 from cogment_pipe.halting_report import rank_correlation
 from cogment_pipe.inference import refine
 from cogment_pipe.model.feed import to_feed
-from cogment_pipe.stage_config import LossWeights, ModelConfig, StageConfig
+from cogment_pipe.stage_config import LossWeights, MemoryWrites, ModelConfig, StageConfig
 
 pytestmark = pytest.mark.science
 
 SEED = int(os.environ.get("COGMENT_SCIENCE_SEED", "0"))
 STEPS = 8
-UPDATES = 560
+UPDATES = 1000
+SURE = 0.98
+"""What the correctness logit must say before a row leaves."""
 
 
 def stage_config() -> StageConfig:
@@ -30,15 +32,18 @@ def stage_config() -> StageConfig:
         max_steps=UPDATES,
         batch_size=32,
         sequence_length=16,
-        learning_rate=1e-3,
+        learning_rate=2e-3,
+        warmup_steps=50,
         max_refinement_steps=STEPS,
+        depth_ramp=0.4,
         act_threshold=0.9,
         update="per_step",
-        ponder_start=0.01,
-        ponder_end=0.04,
-        loss=LossWeights(ponder=1.0, improvement=0.1),
+        ponder_start=0.005,
+        ponder_end=0.02,
+        loss=LossWeights(ponder=0.1, improvement=0.0),
+        memory=MemoryWrites(read=False),
         ema=0.99,
-        augmentation_rate=1.0,
+        augmentation_rate=0.9,
         augmentation_types=("relabel_digits", "permute_bands"),
         tasks={
             "sudoku": {
@@ -64,6 +69,9 @@ def solved(trainer, tmp_path_factory):
     model = ModelConfig(
         d_model=128,
         n_heads=4,
+        # One block and one update of z: a step too small to solve these puzzles on its own.
+        n_blocks=1,
+        z_updates=1,
         ffn_hidden=384,
         vocab_size=64,
         max_side=8,
@@ -79,7 +87,7 @@ def solved(trainer, tmp_path_factory):
     with engine.average.swapped(engine.model):
         full = refine(engine.model, feed, stage)
         ways = {
-            way: refine(engine.model, feed, stage, halting=way, exact_threshold=0.8)
+            way: refine(engine.model, feed, stage, halting=way, exact_threshold=SURE)
             for way in ("threshold", "exact")
         }
     blanks = feed.targets != -100
@@ -94,7 +102,7 @@ def solved(trainer, tmp_path_factory):
         found[way] = {
             "exact": round(exact(early.prediction), 4),
             "mean_steps": round(float(steps.mean()), 3),
-            "correlation": round(rank_correlation(hidden, steps), 4),
+            "correlation": rank_correlation(hidden, steps),
             "steps_by_blanks": {
                 int(n): round(float(steps[hidden == n].mean()), 2) for n in np.unique(hidden)
             },
@@ -112,10 +120,13 @@ def test_the_last_step_beats_the_first(solved):
 @pytest.mark.parametrize("way", ["threshold", "exact"])
 def test_harder_puzzles_take_more_steps(solved, way):
     """Step at which a row leaves and number of blanks: rank correlation above .3."""
-    assert solved[way]["correlation"] > 0.3
+    correlation = solved[way]["correlation"]
+    assert correlation is not None, f"all rows left at one step: {solved[way]}"
+    assert correlation > 0.3
 
 
-def test_leaving_early_saves_a_quarter_of_the_steps_for_less_than_a_point(solved):
-    """By the correctness logit: under 1 point lost, at least 25% of the refinement steps saved."""
-    assert solved["exact"]["exact"] > solved["by_step"][-1] - 0.01
-    assert solved["exact"]["mean_steps"] <= 0.75 * STEPS
+@pytest.mark.parametrize("way", ["threshold", "exact"])
+def test_leaving_early_saves_a_quarter_of_the_steps_for_less_than_a_point(solved, way):
+    """Under 1 point lost, at least 25% of the refinement steps saved, by either rule."""
+    assert solved[way]["exact"] > solved["by_step"][-1] - 0.01
+    assert solved[way]["mean_steps"] <= 0.75 * STEPS
