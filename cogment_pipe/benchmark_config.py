@@ -5,7 +5,7 @@ Outside the code and the configuration that a stage depends on, so editing it tr
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -253,6 +253,46 @@ class FilterSlice(Strict):
     threads: Count = 1
 
 
+class PuzzleTask(Strict):
+    """Puzzles of one kind, and what `fit` is to solve of them."""
+
+    generator: Literal["sudoku", "maze"] = Field(description="as in a stage's tasks")
+    params: dict[str, Any] = Field({}, description="its parameters")
+    augment: list[str] = Field([], description="symmetries that `fit` is told of")
+    budgets: dict[Count, Rate] = Field(
+        {}, description="seconds of training: share of whole grids to reach"
+    )
+    set: list[str] = Field([], description="further words of `fit --set`")
+
+
+class PuzzlesConfig(Strict):
+    """The benchmark of what `fit` solves after so many seconds."""
+
+    seeds: list[Seed] = Field([0, 1, 2], min_length=1, description="runs of each")
+    train: Count = Field(1000, description="training puzzles")
+    test: Count = Field(500, description="unseen puzzles that are scored")
+    threads: Count | None = Field(None, description="torch threads; null: those of the run")
+    only: list[str] | None = Field(None, description="names of tasks; null takes all")
+    tasks: dict[str, PuzzleTask] = Field({}, description="by name")
+
+    @model_validator(mode="after")
+    def _known(self) -> PuzzlesConfig:
+        unknown = sorted(set(self.only or []) - set(self.tasks))
+        if unknown:
+            raise ValueError(f"only: {unknown[0]!r} is not one of {', '.join(self.tasks)}")
+        return self
+
+    def runs(self) -> list[str]:
+        """Names of all runs, TASK-SECONDSs-seedN."""
+        return [
+            f"{name}-{seconds}s-seed{seed}"
+            for name, task in self.tasks.items()
+            if self.only is None or name in self.only
+            for seconds in task.budgets
+            for seed in self.seeds
+        ]
+
+
 class BenchmarksConfig(Strict):
     """Benchmarks beside the curriculum."""
 
@@ -268,4 +308,7 @@ class BenchmarksConfig(Strict):
     )
     filter: FilterCostConfig = Field(
         FilterCostConfig(), description="what GrokFast's filter costs a step"
+    )
+    puzzles: PuzzlesConfig = Field(
+        PuzzlesConfig(), description="what `fit` solves after so many seconds"
     )

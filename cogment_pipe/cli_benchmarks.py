@@ -18,6 +18,7 @@ def add_benchmark(subparsers: Any) -> None:
     _add_data_throughput(kinds)
     _add_generation(kinds)
     _add_filter(kinds)
+    _add_puzzles(kinds)
 
 
 def _add_throughput(kinds: Any) -> None:
@@ -86,6 +87,30 @@ def _add_filter(kinds: Any) -> None:
     add_slice(parser)
     parser.add_argument("--source", default="", help="hash of the code, for the record")
     add_out(parser)
+
+
+def _add_puzzles(kinds: Any) -> None:
+    puzzles = kinds.add_parser("puzzles", help="what `fit` solves after so many seconds")
+    parts = puzzles.add_subparsers(dest="part", required=True, metavar="PART")
+    data = command(
+        parts,
+        "data",
+        commands.benchmark_puzzles_data,
+        "Write training and test puzzles for `fit`, as .npz.",
+        'benchmark puzzles data --slice \'{"generator": "maze", ...}\' --out maze9.npz',
+    )
+    add_slice(data)
+    add_out(data, "file to write")
+    summarise = command(
+        parts,
+        "summarise",
+        commands.benchmark_puzzles_summarise,
+        "Table over finished runs of `fit`.",
+        "benchmark puzzles summarise --runs RUNS/*/fit.json --slice '{...}' --out DIR",
+    )
+    summarise.add_argument("--runs", type=Path, nargs="+", required=True, help="fit.json of runs")
+    add_slice(summarise)
+    add_out(summarise)
 
 
 def _add_grokking(kinds: Any) -> None:

@@ -270,6 +270,22 @@ def benchmark_filter(arguments: Namespace) -> None:
     measure(FilterSlice.model_validate(arguments.slice), arguments.source, arguments.out)
 
 
+def benchmark_puzzles_data(arguments: Namespace) -> None:
+    """`benchmark puzzles data`: puzzles in the file format of `fit`."""
+    from cogment_pipe.benchmarks.puzzles import write_puzzles
+
+    checks.need_keys(arguments.slice, ("seed", "task", "generator", "params", "train", "test"))
+    write_puzzles(arguments.slice, arguments.out)
+
+
+def benchmark_puzzles_summarise(arguments: Namespace) -> None:
+    """`benchmark puzzles summarise`: the table over runs of `fit`."""
+    from cogment_pipe.benchmarks.puzzles import summarise
+
+    for row in summarise(arguments.runs, arguments.slice, arguments.out)["rows"]:
+        print(f"{row['task']}, {row['seconds']} s: {row['exact']} (wanted {row['wanted']})")
+
+
 def runs_compare(arguments: Namespace) -> None:
     """`runs compare`: the table of the ablations."""
     from cogment_pipe.ablations import markdown, write_comparison

@@ -121,6 +121,22 @@ def filter_slice(config: PipelineConfig) -> str:
     return canonical(part.model_dump(mode="json"))
 
 
+def puzzles_slice(config: PipelineConfig, task: str) -> str:
+    """What the file of one puzzle task depends on, besides the code."""
+    puzzles = config.benchmarks.puzzles
+    counts = {"seed": config.seed, "train": puzzles.train, "test": puzzles.test}
+    given = puzzles.tasks[task].model_dump(mode="json", include={"generator", "params"})
+    return canonical({**counts, **given, "task": task})
+
+
+def puzzles_table_slice(config: PipelineConfig) -> str:
+    """What the table of the puzzle benchmark depends on, besides its runs."""
+    tasks = config.benchmarks.puzzles.tasks
+    return canonical(
+        {name: task.model_dump(mode="json")["budgets"] for name, task in tasks.items()}
+    )
+
+
 def _shared(config: PipelineConfig, kind: type[Slice], **own: Any) -> Slice:
     """A slice of `kind`: its own values, and those that it shares with the configuration."""
     names = kind.model_fields.keys() - own.keys()

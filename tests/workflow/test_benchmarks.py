@@ -49,7 +49,7 @@ def test_a_typo_in_an_arm_is_one_line(bare):
 
 def test_every_evidence_file_can_be_planned(bare):
     """Guards: a rule that only its own evidence file asks for is never broken unseen."""
-    tables = ("ablations", "filter", "generation", "grokking", "throughput")
+    tables = ("ablations", "filter", "generation", "grokking", "puzzles", "throughput")
     files = [f"docs/evidence/{name}.json" for name in (*tables, "data-throughput", "tiny-seed0")]
     planned = bare.planned(*files)
     assert {f"Writing the evidence {name}" for name in tables} <= planned
@@ -64,3 +64,15 @@ def test_smoke_shows_what_the_benchmark_is_for(bare):
     table = json.loads((bare.out / SUITE / "table.json").read_text())
     assert table["runs"]["B-seed0"]["reached"] is not None
     assert [claim["holds"] for claim in table["claims"]][:2] == [True, True]
+
+
+def test_what_fit_solves_becomes_a_table(bare):
+    """`fit` runs as a user would call it; a second call trains nothing."""
+    target = "results/benchmarks/puzzles/"
+    done = bare.snakemake(target)
+    assert done.returncode == 0, done.stderr[-3000:]
+    (row,) = json.loads((bare.out / target / "table.json").read_text())["rows"]
+    assert (row["task"], row["seconds"], row["items"], row["reached"]) == ("sudoku4", 6, 10, True)
+    run = bare.out / "results/benchmarks/puzzles_runs/sudoku4-6s-seed0/fit.json"
+    assert json.loads(run.read_text())["test"]["exact"] == row["least"]
+    assert bare.planned(target) == set()

@@ -6,7 +6,7 @@ TABLES = {
     "ablations": "results/ablations",
     **{
         name: f"results/benchmarks/{name}"
-        for name in ("filter", "generation", "grokking", "throughput")
+        for name in ("filter", "generation", "grokking", "puzzles", "throughput")
     },
 }
 
@@ -23,6 +23,7 @@ def table_command(wildcards):
     key, chosen = {
         "ablations": ("ablations.only", CONFIG.ablations.only),
         "grokking": ("benchmarks.grokking.only", CONFIG.benchmarks.grokking.only),
+        "puzzles": ("benchmarks.puzzles.only", CONFIG.benchmarks.puzzles.only),
     }.get(name, (None, None))
     return command if chosen is None else f"{command} set='{key}=[{','.join(chosen)}]'"
 
@@ -38,6 +39,13 @@ def grokking_runs(wildcards):
 def grokking_arm_slice(wildcards):
     """What a run of an arm depends on."""
     return slices.grokking_slice(CONFIG, wildcards.suite, wildcards.arm)
+
+
+def puzzles_words(wildcards):
+    """What `fit` is told of a puzzle task besides data, budget and seed."""
+    task = PUZZLES.tasks[wildcards.task]
+    augment = [f"--augment {','.join(task.augment)}"] if task.augment else []
+    return " ".join([*augment, *(f"--set {shlex.quote(word)}" for word in task.set)])
 
 
 def throughput_cell_slice(wildcards):
