@@ -6,7 +6,7 @@ CORES ?= all
 ARGS ?=
 
 .PHONY: run test test-slow test-slurm slurm science lint report evidence evidence-grokking
-.PHONY: evidence-ablations evidence-speed
+.PHONY: evidence-ablations evidence-puzzles evidence-speed
 .PHONY: figures pretrained docs clean distclean
 
 run: $(VENV)/.done
@@ -37,6 +37,11 @@ evidence-ablations: $(VENV)/.done
 evidence-speed: $(VENV)/.done
 	$(BIN)/snakemake --cores $(CORES) results/benchmarks/throughput/ docs/evidence/throughput.json --config scale=small
 	$(BIN)/python -m cogment_pipe evidence docs/evidence/throughput.json --readme docs/performance.md
+
+# What `fit` solves after so many seconds: 25 minutes on two quiet cores; into docs/performance.md.
+evidence-puzzles: $(VENV)/.done
+	$(BIN)/snakemake --cores $(CORES) results/benchmarks/puzzles/ docs/evidence/puzzles.json --config scale=small
+	$(BIN)/python -m cogment_pipe evidence docs/evidence/puzzles.json --readme docs/performance.md
 
 # README's pictures from a finished `small` run; the one of the page needs chromium.
 figures: $(VENV)/.done

@@ -203,26 +203,52 @@ def plan(options: FitOptions, slice: StageSlice, number: int, work: Path) -> dic
 
 
 def seconds_per_step(slice: StageSlice, number: int, data: Path, options: FitOptions) -> float:
-    """Time of a training step, over three steps, or more for a tenth of the budget up to 2 s."""
-    device = pick_device(options.device)
+    """Mean time of a training step, from some that are thrown away: at most 2 s of them.
+
+    A step that begins a batch takes longer, so two trainers are timed: one whose batches all last
+    one step, and one at full depth. What lies between them says what the depth ramp will cost.
+    """
+    span = min(1.0, 0.05 * options.seconds)
+    stage = slice.stage
+    full = stage.max_refinement_steps if stage.update == "per_step" else 1
+    short = _time_steps(slice, number, data, options.device, span, ramp=1.0)
+    if full == 1:
+        return short
+    deep = min(short, _time_steps(slice, number, data, options.device, span, ramp=0.0))
+    begin = (short - deep) / (1 - 1 / full)
+    return short - begin * (1 - _begun(full, stage.depth_ramp))
+
+
+def _begun(full: int, ramp: float) -> float:
+    """Share of a run's steps that begin a batch, when depth grows to `full` over `ramp` of it."""
+    growing = sum(1 / depth for depth in range(1, full + 1)) / full
+    return ramp * growing + (1 - ramp) / full
+
+
+def _time_steps(
+    slice: StageSlice, number: int, data: Path, device: str, span: float, ramp: float
+) -> float:
+    """Seconds of a step, over whole batches: at least three steps, and for `span` seconds."""
+    chosen = pick_device(device)
     seed_global(key(slice.seed, 0, 0, 0, "model"))
+    stage = slice.stage.model_copy(update={"depth_ramp": ramp, "max_steps": UNKNOWN_STEPS})
     trainer = StageTrainer(
-        Cogment(slice.model).to(device),
-        slice,
+        Cogment(slice.model).to(chosen),
+        slice.model_copy(update={"stage": stage}),
         number,
         [items(number, data, "train")],
         items(number, data, "validation"),
-        device=device,
-        precision=pick_precision(slice.precision, device),
+        device=chosen,
+        precision=pick_precision(slice.precision, chosen),
     )
-    span = min(2.0, 0.1 * options.seconds)
-    for _ in range(3):  # the first steps pay for allocations and kernel choice
+    whole = stage.max_refinement_steps if ramp == 0.0 and stage.update == "per_step" else 1
+    for _ in range(max(3, whole)):  # the first steps pay for allocations and kernel choice
         trainer.train_step()
     steps, begun, passed = 0, time.perf_counter(), 0.0
-    while steps < 3 or passed < span:
+    while steps < 3 or passed < span or steps % whole:
         trainer.train_step()
         steps += 1
-        if device.type == "cuda":
+        if chosen.type == "cuda":
             torch.cuda.synchronize()
         passed = time.perf_counter() - begun
     return passed / steps

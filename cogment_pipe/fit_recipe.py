@@ -27,25 +27,29 @@ MODEL = {
     "d_model": 128,
     "n_heads": 4,
     "ffn_hidden": 384,
-    "n_blocks": 2,
-    "z_updates": 2,
     "head_hidden": 128,
     "max_pairs": 1,
     "adapter_rank": 1,
 }
+# A short refinement step, so that a second of training holds many (docs/decisions.md).
+GRID_MODEL = {"n_blocks": 1, "z_updates": 1}
+TEXT_MODEL = {"n_blocks": 2, "z_updates": 2}
 # Every component at the stage's learning rate.
 OPTIMIZER = {"core_lr": 3e-4, "memory_lr": 3e-4, "halting_lr": 3e-4, "other_lr": 3e-4}
 STAGE = {
-    "learning_rate": 1e-3,
-    "batch_size": 16,
     "update": "per_step",
-    "depth_ramp": 0.5,
     "ema": 0.99,
     "loss": {"ponder": 0.1},
     "source": "corpora",
     "tasks": {},
 }
-GRID_STEPS, TEXT_STEPS = 8, 2
+# By mixer. The depth grows to the very end, since fresh items teach more than further steps.
+GRID_PACE = {
+    "token_mlp": {"max_refinement_steps": 8, "batch_size": 32, "learning_rate": 3e-3},
+    "attention": {"max_refinement_steps": 12, "batch_size": 8, "learning_rate": 2e-3},
+}
+GRID_RAMP, TEXT_RAMP = 1.0, 0.5
+TEXT_PACE = {"max_refinement_steps": 2, "batch_size": 16, "learning_rate": 1e-3}
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def grid_slice(puzzles: Puzzles, wish: Wish, steps: int) -> StageSlice:
     height, width = puzzles.shape
     mixer, _ = choose_mixer(puzzles, wish.mixer)
     tokens = mixer == "token_mlp"
-    model = {
+    model = GRID_MODEL | {
         "grid_symbols": puzzles.symbols,
         "max_side": max(height, width),
         "vocab_size": 1,
@@ -88,10 +92,10 @@ def grid_slice(puzzles: Puzzles, wish: Wish, steps: int) -> StageSlice:
         "mixer_cells": height * width if tokens else 0,
         "conv": not tokens,
     }
-    stage = {
+    stage = GRID_PACE[mixer] | {
         "name": "FIT",
         "sequence_length": height * width,
-        "max_refinement_steps": GRID_STEPS,
+        "depth_ramp": GRID_RAMP,
         "memory": {"read": False},  # a grid is one segment: there is nothing to remember
         "augmentation_rate": 1.0 if wish.augment else 0.0,
         "augmentation_types": [AUGMENTATIONS[name] for name in wish.augment],
@@ -102,12 +106,12 @@ def grid_slice(puzzles: Puzzles, wish: Wish, steps: int) -> StageSlice:
 
 def text_slice(wish: Wish, steps: int) -> StageSlice:
     """The slice for questions; longer ones and a larger vocabulary by `--set`."""
-    model = {"vocab_size": 1024, "grid_symbols": 1, "max_side": 1, "memory_hidden": 128}
-    stage = {
+    sizes = {"vocab_size": 1024, "grid_symbols": 1, "max_side": 1, "memory_hidden": 128}
+    model = TEXT_MODEL | sizes
+    stage = TEXT_PACE | {
         "name": "FIT",
         "sequence_length": 256,
-        "batch_size": 16,
-        "max_refinement_steps": TEXT_STEPS,
+        "depth_ramp": TEXT_RAMP,
         "corpora": {"questions": {"corpus": "own"}},
     }
     return _slice(model, stage, wish, steps)

@@ -112,7 +112,7 @@ def test_seconds_become_steps_once(data, tmp_path, monkeypatch, capsys):
     assert json.loads(one_line(capsys.readouterr().out))["steps"] == 4
     rates = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     rates = [line["lr"] for line in rates if line["event"] == "train"]
-    assert rates[-1] == pytest.approx(0.05e-3)  # the cosine's end, at the last step
+    assert rates[-1] == pytest.approx(0.05 * 3e-3)  # the cosine's end, at the last step
     (out / "model.safetensors").unlink()
     monkeypatch.setattr(fit, "seconds_per_step", lambda *_: 99.0)
     assert cli.main(words(data, out, "--seconds", "2")) == 0
