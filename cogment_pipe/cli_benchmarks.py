@@ -97,7 +97,7 @@ def _add_puzzles(kinds: Any) -> None:
         "data",
         commands.benchmark_puzzles_data,
         "Write training and test puzzles for `fit`, as .npz.",
-        'benchmark puzzles data --slice \'{"generator": "maze", ...}\' --out maze9.npz',
+        "benchmark puzzles data --slice '{...}' --out maze9.npz",
     )
     add_slice(data)
     add_out(data, "file to write")

@@ -57,6 +57,11 @@ CASES = [
     ([*SPEED, "summarise", "--runs", "nowhere", "--out", "o"], "nowhere: no finished part"),
     (["benchmark", "generation", *EMPTY], "--slice: generation: missing"),
     (["benchmark", "filter", *EMPTY], "--slice: filter: missing"),
+    (["benchmark", "puzzles", "data", *EMPTY], "--slice: seed: missing"),
+    (
+        ["benchmark", "puzzles", "summarise", "--runs", "t-1s-seed0/fit.json", *EMPTY],
+        "t-1s-seed0/fit.json: No such file",
+    ),
     (["data", "check", "bad"], "bad/manifest.json, line 1: not JSON"),
     ([*TRAIN, "nowhere"], "nowhere/manifest.json is missing"),
     ([*TRAIN, "data1"], "--data: none of stage 0, only of [1]"),

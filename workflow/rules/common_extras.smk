@@ -1,5 +1,7 @@
 # What the rules beside the curriculum take: evidence, benchmarks, ablations, runs below
 # results/runs/{run}. Called at planning, when all of these files are read.
+import shlex
+
 from cogment_pipe.benchmarks.throughput import plan as throughput_plan
 
 TABLES = {
