@@ -272,15 +272,15 @@ def benchmark_filter(arguments: Namespace) -> None:
 
 def benchmark_puzzles_data(arguments: Namespace) -> None:
     """`benchmark puzzles data`: puzzles in the file format of `fit`."""
-    from cogment_pipe.benchmarks.puzzles import write_puzzles
+    from cogment_pipe.benchmarks.puzzle_files import write_puzzle_file
 
     checks.need_keys(arguments.slice, ("seed", "task", "generator", "params", "train", "test"))
-    write_puzzles(arguments.slice, arguments.out)
+    write_puzzle_file(arguments.slice, arguments.out)
 
 
 def benchmark_puzzles_summarise(arguments: Namespace) -> None:
     """`benchmark puzzles summarise`: the table over runs of `fit`."""
-    from cogment_pipe.benchmarks.puzzles import summarise
+    from cogment_pipe.benchmarks.puzzle_table import summarise
 
     for row in summarise(arguments.runs, arguments.slice, arguments.out)["rows"]:
         print(f"{row['task']}, {row['seconds']} s: {row['exact']} (wanted {row['wanted']})")

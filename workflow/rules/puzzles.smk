@@ -21,7 +21,7 @@ rule puzzles_file:
         runtime=30,
     params:
         slice=lambda wildcards: slices.puzzles_slice(CONFIG, wildcards.task),
-        source=source_hash("cogment_pipe.benchmarks.puzzles"),
+        source=source_hash("cogment_pipe.benchmarks.puzzle_files"),
     message:
         "Making puzzles {wildcards.task}"
     shell:
@@ -84,7 +84,7 @@ rule puzzles:
         runtime=10,
     params:
         slice=slices.puzzles_table_slice(CONFIG),
-        source=source_hash("cogment_pipe.benchmarks.puzzles"),
+        source=source_hash("cogment_pipe.benchmarks.puzzle_table"),
     message:
         "Puzzles solved by `fit`: table"
     shell:

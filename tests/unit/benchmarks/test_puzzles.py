@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from cogment_pipe.benchmarks.puzzles import summarise, write_puzzles
+from cogment_pipe.benchmarks.puzzle_files import write_puzzle_file
+from cogment_pipe.benchmarks.puzzle_table import summarise
 from cogment_pipe.config import load_config
 from cogment_pipe.data.own_puzzles import check_augmentation, read_puzzles
 from cogment_pipe.errors import CogmentError
@@ -25,7 +26,7 @@ def test_fit_reads_every_task_and_its_symmetries(project, tmp_path, task):
         {"scale": "small", "set": ["benchmarks.puzzles.train=30", "benchmarks.puzzles.test=6"]},
     )
     file = tmp_path / "own.npz"
-    write_puzzles(json.loads(puzzles_slice(config, task)), file)
+    write_puzzle_file(json.loads(puzzles_slice(config, task)), file)
     first = file.read_bytes()
     puzzles = read_puzzles(file, None, seed=0)
     wanted = config.benchmarks.puzzles.tasks[task]
@@ -33,7 +34,7 @@ def test_fit_reads_every_task_and_its_symmetries(project, tmp_path, task):
     check_augmentation(puzzles, tuple(wanted.augment))
     assert {split: len(items) for split, items in puzzles.splits.items()}["test"] == 6
     assert not any(puzzles.dropped.values())
-    write_puzzles(json.loads(puzzles_slice(config, task)), file)
+    write_puzzle_file(json.loads(puzzles_slice(config, task)), file)
     assert file.read_bytes() == first
 
 
@@ -41,7 +42,7 @@ def test_a_wrong_parameter_names_the_task(tmp_path):
     """One line with the key, before anything is written."""
     slice = {"generator": "maze", "params": {"sides": 9}, "seed": 0, "task": "m"}
     with pytest.raises(CogmentError, match="sides: unknown key"):
-        write_puzzles({**slice, "train": 3, "test": 3}, tmp_path / "m.npz")
+        write_puzzle_file({**slice, "train": 3, "test": 3}, tmp_path / "m.npz")
     assert not (tmp_path / "m.npz").exists()
 
 
