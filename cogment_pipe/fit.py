@@ -203,7 +203,7 @@ def plan(options: FitOptions, slice: StageSlice, number: int, work: Path) -> dic
 
 
 def seconds_per_step(slice: StageSlice, number: int, data: Path, options: FitOptions) -> float:
-    """Mean time of a training step, from some that are thrown away: at most 2 s of them.
+    """Mean time of a training step, from some that are thrown away.
 
     A step that begins a batch takes longer, so two trainers are timed: one whose batches all last
     one step, and one at full depth. What lies between them says what the depth ramp will cost.
@@ -228,10 +228,13 @@ def _begun(full: int, ramp: float) -> float:
 def _time_steps(
     slice: StageSlice, number: int, data: Path, device: str, span: float, ramp: float
 ) -> float:
-    """Seconds of a step, over whole batches: at least three steps, and for `span` seconds."""
+    """Seconds of a step, over whole batches: at least three steps, and for `span` seconds.
+
+    At the start of `UNKNOWN_STEPS` a ramp of 1 keeps every batch at one step, one of 0 at full depth.
+    """
     chosen = pick_device(device)
     seed_global(key(slice.seed, 0, 0, 0, "model"))
-    stage = slice.stage.model_copy(update={"depth_ramp": ramp, "max_steps": UNKNOWN_STEPS})
+    stage = slice.stage.model_copy(update={"depth_ramp": ramp})
     trainer = StageTrainer(
         Cogment(slice.model).to(chosen),
         slice.model_copy(update={"stage": stage}),

@@ -7,15 +7,18 @@ import io
 import json
 import os
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 import cogment_pipe
 from cogment_pipe import cli, fit
 from cogment_pipe.atomic import sha256_file
 from cogment_pipe.provenance import read_manifest, verify_manifest
 from cogment_pipe.stopwatch import Stopwatch
+from cogment_pipe.streams import TaskStream
 from tests.unit import own_models
 
 OUTPUTS = ("checkpoint.pt", "model.safetensors", "config.json", "metrics.jsonl", "summary.json")
@@ -118,6 +121,29 @@ def test_seconds_become_steps_once(data, tmp_path, monkeypatch, capsys):
     assert cli.main(words(data, out, "--seconds", "2")) == 0
     assert json.loads(one_line(capsys.readouterr().out))["steps"] == 4
     assert verify_manifest(out) == []
+
+
+@pytest.mark.parametrize("ramp", [0.0, 0.4, 1.0])
+def test_the_share_of_new_batches_is_that_of_training(ramp):
+    """What a step costs on average follows from how often a batch begins, as the trainer has it."""
+    home = SimpleNamespace(update="per_step", depth_ramp=ramp, max_refinement_steps=4)
+    stream = TaskStream(None, home, 0, seed=0, training_stage=0, device=torch.device("cpu"))
+    steps, done, batches = 6000, 0, 0
+    while done < steps:
+        done, batches = done + stream.depth_at(done / steps), batches + 1
+    assert fit._begun(4, ramp) == pytest.approx(batches / steps, abs=2e-3)
+    assert fit._begun(4, 1.0) == pytest.approx((1 + 1 / 2 + 1 / 3 + 1 / 4) / 4)
+
+
+def test_steps_cost_what_lies_between_the_two_that_are_timed(monkeypatch, tmp_path):
+    """5 ms to begin a batch and 3 ms a step: all batches at depth 2 make 5.5 ms a step."""
+    times = {1.0: 0.008, 0.0: 0.0055}
+    monkeypatch.setattr(fit, "_time_steps", lambda *_, ramp: times[ramp])
+    options = SimpleNamespace(seconds=1.0, device="cpu")
+    for ramp, each in ((0.0, 0.0055), (1.0, 0.003 + 0.005 * (1 + 1 / 2) / 2)):
+        stage = SimpleNamespace(update="per_step", depth_ramp=ramp, max_refinement_steps=2)
+        found = fit.seconds_per_step(SimpleNamespace(stage=stage), 0, tmp_path, options)
+        assert found == pytest.approx(each)
 
 
 def test_the_speed_is_measured(data, tmp_path):
