@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +38,12 @@ def _add_throughput(kinds: Any) -> None:
         add_out(part, "file to write")
         if name != "start":
             add_device(part)
-    summarise = command(
+    _add_summarise(
         parts,
-        "summarise",
         commands.benchmark_throughput_summarise,
         "Table and figure from what was timed.",
         "benchmark throughput summarise --runs RUNS/*.jsonl --out DIR",
     )
-    summarise.add_argument("--runs", type=Path, nargs="+", required=True, help="files of parts")
-    add_out(summarise)
 
 
 def _add_data_throughput(kinds: Any) -> None:
@@ -101,16 +100,13 @@ def _add_puzzles(kinds: Any) -> None:
     )
     add_slice(data)
     add_out(data, "file to write")
-    summarise = command(
+    summarise = _add_summarise(
         parts,
-        "summarise",
         commands.benchmark_puzzles_summarise,
         "Table over finished runs of `fit`.",
         "benchmark puzzles summarise --runs RUNS/*/fit.json --slice '{...}' --out DIR",
     )
-    summarise.add_argument("--runs", type=Path, nargs="+", required=True, help="fit.json of runs")
     add_slice(summarise)
-    add_out(summarise)
 
 
 def _add_grokking(kinds: Any) -> None:
@@ -126,17 +122,23 @@ def _add_grokking(kinds: Any) -> None:
     run.add_argument("--arm", required=True, help="name of the arm, for the record")
     run.add_argument("--seed", type=int, required=True)
     run.add_argument("--source", default="", help="hash of the code, for the record")
-    summarise = command(
+    add_slice(run)
+    add_out(run)
+    summarise = _add_summarise(
         steps,
-        "summarise",
         commands.benchmark_grokking_summarise,
         "Table and figure from finished runs.",
         "benchmark grokking summarise --runs RUNS/*.jsonl --slice '{...}' --out DIR",
     )
+    add_slice(summarise)
+
+
+def _add_summarise(parts: Any, handler: Callable, text: str, example: str) -> ArgumentParser:
+    """`summarise` of a benchmark: the files of its runs in, a folder out."""
+    summarise = command(parts, "summarise", handler, text, example)
     summarise.add_argument("--runs", type=Path, nargs="+", required=True, help="files of runs")
-    for parser in (run, summarise):
-        add_slice(parser)
-        add_out(parser)
+    add_out(summarise)
+    return summarise
 
 
 def add_runs(subparsers: Any) -> None:
