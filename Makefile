@@ -33,7 +33,7 @@ evidence-ablations: $(VENV)/.done
 	$(BIN)/snakemake --cores $(CORES) results/ablations/ docs/evidence/ablations.json --config scale=small
 	$(BIN)/python -m cogment_pipe evidence docs/evidence/ablations.json --readme docs/ablations.md
 
-# How fast it is: about a quarter of an hour on two quiet cores; into docs/performance.md.
+# How fast it is: more than twenty minutes on two quiet cores; into docs/performance.md.
 evidence-speed: $(VENV)/.done
 	$(BIN)/snakemake --cores $(CORES) results/benchmarks/throughput/ docs/evidence/throughput.json --config scale=small
 	$(BIN)/python -m cogment_pipe evidence docs/evidence/throughput.json --readme docs/performance.md

@@ -230,7 +230,7 @@ def _time_steps(
 ) -> float:
     """Seconds of a step, over whole batches: at least three steps, and for `span` seconds.
 
-    At the start of `UNKNOWN_STEPS` a ramp of 1 keeps every batch at one step, one of 0 at full depth.
+    So early in `UNKNOWN_STEPS` a ramp of 1 keeps batches at one step, one of 0 at full depth.
     """
     chosen = pick_device(device)
     seed_global(key(slice.seed, 0, 0, 0, "model"))
