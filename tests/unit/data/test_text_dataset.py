@@ -280,7 +280,7 @@ def test_a_trace_is_a_target_where_its_word_stands(prepared, tmp_path, kind):
     asked = len(coder.encode(" What is blue?")) + 1
     add_hints(item, example, limits, coder)
     red, blue = coder.encode(" red"), coder.encode(" blue")
-    found = {p: t for p, t in item.hints[asked:]}
+    found = dict(item.hints[asked:])
     ends = {coder.encode(" bell")[0]: red, coder.encode(" boat")[0]: blue}
     for place, target in found.items():
         word = ends[target]
