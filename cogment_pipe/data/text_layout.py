@@ -34,7 +34,6 @@ class TextExample:
     gold: dict = field(default_factory=dict)
     difficulty: float = 0.0
     probes: list[tuple[str, str]] = field(default_factory=list)
-    trace: dict[str, str] = field(default_factory=dict)
 
 
 def gsm8k(record: dict) -> TextExample:
@@ -67,7 +66,6 @@ def hotpotqa(record: dict) -> TextExample:
         gold,
         float(len(record["supporting_facts"])),
         _probes(record),
-        record.get("trace", {}),
     )
 
 

@@ -205,7 +205,6 @@ def add_probes(item: Encoded, example: TextExample, limits: Limits, coder: Token
     room = (limits.segment if item.segments else limits.sequence) - len(item.prompt)
     room -= 0 if item.segments else len(item.answer)
     start = len(item.prompt) - item.asked
-    traced, item.hints = item.hints, []
     asked: list[int] = []
     questions = coder.encode_many([" " + question for question, _ in example.probes])
     answers = coder.encode_many([" " + answer for _, answer in example.probes])
@@ -215,30 +214,6 @@ def add_probes(item: Encoded, example: TextExample, limits: Limits, coder: Token
         item.hints += [(start + len(asked) + i, answer[0]) for i in range(len(question) + 1)]
         asked += [*question, SEP]
     item.prompt[start:start] = asked
-    # The question moves behind the probes, and the targets inside it too.
-    item.hints += [(p + len(asked) * (p >= start), target) for p, target in traced]
-
-
-def add_hints(item: Encoded, example: TextExample, limits: Limits, coder: Tokenizer) -> None:
-    """All further targets that the example has, inside its prompt."""
-    add_trace(item, example, coder)
-    add_probes(item, example, limits, coder)
-
-
-def add_trace(item: Encoded, example: TextExample, coder: Tokenizer) -> None:
-    """Targets inside the prompt: where a word of the trace ends, the first id of its target.
-
-    A comparison's words count in the question alone, others everywhere.
-    """
-    if not example.trace:
-        return
-    words = coder.encode_many([" " + word for word in example.trace])
-    targets = coder.encode_many([" " + target for target in example.trace.values()])
-    first = len(item.prompt) - item.asked if example.gold.get("type") == "comparison" else 0
-    for word, target in zip(words, targets, strict=True):
-        for place in range(first, len(item.prompt) - len(word) + 1):
-            if item.prompt[place : place + len(word)] == word:
-                item.hints.append((place + len(word) - 1, target[0]))
 
 
 def _blocks(rows: Iterable[dict]) -> Iterator[list[dict]]:
@@ -274,7 +249,7 @@ def _prepare_split(
             else:
                 shortened.update(did)
                 place[number] = len(writer.gold)
-                add_hints(fitted, example, limits, coder)
+                add_probes(fitted, example, limits, coder)
                 writer.add(fitted, example)
             number += 1
     variants = [0] * (len(writer.gold) + 1)
@@ -287,7 +262,7 @@ def _prepare_split(
             ):
                 fitted, _ = fit(item, example, limits, coder, train)
                 if fitted is not None:
-                    add_hints(fitted, example, limits, coder)
+                    add_probes(fitted, example, limits, coder)
                     writer.add_variant(fitted)
                     variants[place[row["item"]] + 1] += 1
     writer.write(out, name, split, np.cumsum(variants), vocab_size)

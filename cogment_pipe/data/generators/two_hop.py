@@ -48,20 +48,14 @@ class Params(Strict):
     extra_sentences: int = Field(
         0, ge=0, le=2, description="further sentences per person, on what is not asked"
     )
-    fewest: int = Field(0, ge=0, description="training rows: fewest distractors; 0: `distractors`")
     probes: int = Field(
         0, ge=0, le=24, description="training rows: further questions, of one hop or two"
-    )
-    trace: bool = Field(
-        False, description="training rows: every name also has what it leads to as a target"
     )
 
     @model_validator(mode="after")
     def _known(self) -> Params:
         if not self.attributes or set(self.attributes) - set(ATTRIBUTES):
             raise ValueError(f"attributes must be among {', '.join(ATTRIBUTES)}")
-        if self.fewest > self.distractors:
-            raise ValueError("fewest is above distractors")
         return self
 
 
@@ -71,20 +65,16 @@ def items(params: Params, split: str, *, seed: int, stage: int, purpose: str) ->
     The place of the answer among the candidates goes round, so that no place is a good guess.
     """
     if split != "train":
-        params = params.model_copy(update={"probes": 0, "fewest": 0, "trace": False})
+        params = params.model_copy(update={"probes": 0})
     step, made = 0, [0, 0]
     while True:
         rng = stream(seed, stage, step, 0, f"{purpose}/{split}")
         compare = (step * params.comparison) % 1.0 + params.comparison >= 1.0
         step += 1
-        here = params
-        if params.fewest:
-            number = int(rng.integers(params.fewest, params.distractors + 1))
-            here = params.model_copy(update={"distractors": number})
-        rank = made[compare] % (here.distractors + 1)
+        rank = made[compare] % (params.distractors + 1)
         made[compare] += 1
         while True:
-            record = (_comparison if compare else _bridge)(rng, here, rank)
+            record = (_comparison if compare else _bridge)(rng, params, rank)
             if split_of(record["question"]) == split:
                 break
         variants = {}
@@ -156,9 +146,6 @@ def _bridge(rng: np.random.Generator, params: Params, rank: int) -> dict:
     further += [(WHO.format(b=b), n) for b, n in zip(behind, names, strict=True)]
     further += [(wording.format(p=name), values[name]) for name in names]
     record = _record(question, values[names[0]], "bridge", support, context)
-    if params.trace:
-        # A work leads to what is asked of the person behind it, a person to their own value.
-        record["trace"] = values | {w: values[n] for w, n in zip(works, names, strict=True)}
     return _with_probes(rng, params, record, further)
 
 
@@ -174,11 +161,6 @@ def _comparison(rng: np.random.Generator, params: Params, rank: int) -> dict:
     question = AGE[1].format(names=listed)
     context = _placed(rng, persons, about, answer, rank)
     record = _record(question, answer, "comparison", support, context)
-    if params.trace:
-        # In the list of the question a person leads to the oldest of those named so far.
-        record["trace"] = {
-            name: max(names[: i + 1], key=lambda n: int(ages[n])) for i, name in enumerate(names)
-        }
     further = []
     for _ in range(params.probes):
         some = choose(rng, names, int(rng.integers(2, len(names))))
@@ -252,11 +234,9 @@ def rename_entities(rng: np.random.Generator, record: dict) -> dict:
             words[i] = table.get(bare, bare) + word[len(bare) :]
         return " ".join(words)
 
-    further: dict[str, list | dict] = {}
-    if "probes" in record:
-        further["probes"] = [list(map(renamed, p)) for p in record["probes"]]
-    if "trace" in record:
-        further["trace"] = {renamed(w): renamed(v) for w, v in record["trace"].items()}
+    probes = {
+        key: [list(map(renamed, p)) for p in record[key]] for key in record.keys() & {"probes"}
+    }
     return _identified(
         {
             "question": renamed(record["question"]),
@@ -265,7 +245,7 @@ def rename_entities(rng: np.random.Generator, record: dict) -> dict:
             "level": record["level"],
             "supporting_facts": [[renamed(t), i] for t, i in record["supporting_facts"]],
             "context": [[renamed(t), [renamed(s) for s in ss]] for t, ss in record["context"]],
-            **further,
+            **probes,
         }
     )
 

@@ -12,7 +12,7 @@ from cogment_pipe.data.sampler import batch_indices
 from cogment_pipe.data.storage import write_lines
 from cogment_pipe.data.text_dataset import TextTask
 from cogment_pipe.data.text_layout import TextExample, split_question
-from cogment_pipe.data.text_prepare import Limits, add_hints, add_probes, encode, fit, prepare_text
+from cogment_pipe.data.text_prepare import Limits, add_probes, encode, fit, prepare_text
 from cogment_pipe.errors import CogmentError
 
 TASK = {"train": 60, "validation": 10, "test": 20, "weight": 1.0, "batch_size": None}
@@ -260,37 +260,6 @@ def test_probes_stand_before_the_question(prepared, tmp_path):
             batch = written(tmp_path / str(kept), item, example)
             assert [batch.targets[0, p] for p, _ in item.hints] == [t for _, t in item.hints]
             assert (batch.targets != -100).sum() == len(item.hints) + len(item.answer)
-
-
-@pytest.mark.parametrize("kind", ["bridge", "comparison"])
-def test_a_trace_is_a_target_where_its_word_stands(prepared, tmp_path, kind):
-    """Promise: wherever a word of the trace stands, the first token of what it leads to is a
-    target, in a comparison in the question alone; probes move the targets of the question along."""
-    coder = prepared["coder"]
-    example = TextExample(
-        "What is red?",
-        "bell",
-        "red is bell. blue is boat.",
-        gold={"type": kind},
-        probes=[("What is blue?", "boat")],
-        trace={"red": "bell", "blue": "boat"},
-    )
-    limits = Limits(128, 0, 0, False)
-    item = encode([example], limits, coder)[0]
-    asked = len(coder.encode(" What is blue?")) + 1
-    add_hints(item, example, limits, coder)
-    red, blue = coder.encode(" red"), coder.encode(" blue")
-    found = dict(item.hints[asked:])
-    ends = {coder.encode(" bell")[0]: red, coder.encode(" boat")[0]: blue}
-    for place, target in found.items():
-        word = ends[target]
-        assert item.prompt[place + 1 - len(word) : place + 1] == word
-    start = len(item.prompt) - item.asked
-    assert sum(place >= start for place in found) == 1
-    assert sum(place < start - asked for place in found) == (2 if kind == "bridge" else 0)
-    assert len(found) == (3 if kind == "bridge" else 1)
-    batch = written(tmp_path / kind, item, example)
-    assert [batch.targets[0, p] for p, _ in item.hints] == [t for _, t in item.hints]
 
 
 def written(out, item, example):

@@ -125,31 +125,3 @@ def test_probes_are_true_and_keep_to_training():
             assert two_hop.split_of(question) == "train"
     assert set(found) == {"comparison", "first hop", "two hops", "second hop"}
     assert all("probes" not in item.record for item in drawn(20, "test", probes=6))
-
-
-def test_a_trace_is_true_and_keeps_to_training():
-    """Promise: a training row's trace says what each name leads to, by its own paragraphs and
-    after renaming too; from `fewest` distractors on; validation and test rows have neither."""
-    counts = set()
-    for item in drawn(200, distractors=5, fewest=1, trace=True):
-        for record in (item.record, *(r for r, _ in item.variants.values())):
-            text = {title: " ".join(sentences) for title, sentences in record["context"]}
-            trace = record["trace"]
-            if record["type"] == "comparison":
-                ages = {n: int(re.search(r" is (\d+) years", text[n]).group(1)) for n in trace}
-                for i, name in enumerate(trace):
-                    assert trace[name] == max(list(trace)[: i + 1], key=ages.get)
-                assert list(trace.values())[-1] == record["answer"]
-                continue
-            counts.add(len(text))
-            assert trace.keys() == text.keys()
-            for title, target in trace.items():
-                made = re.search(r" by (\w+)\.", text[title])
-                assert f" {target}." in text[made.group(1) if made else title]
-            work = next(w for w in record["question"].rstrip("?").split() if w in trace)
-            assert trace[work] == record["answer"]
-    assert counts == {4, 6, 8, 10, 12}
-    for item in drawn(20, "test", distractors=5, fewest=1, trace=True):
-        assert "trace" not in item.record and len(item.record["context"]) >= 6
-    with pytest.raises(ValueError, match="fewest is above distractors"):
-        two_hop.Params(distractors=2, fewest=3)
