@@ -47,7 +47,8 @@ from cogment_pipe.trainer import items, train_stage
 log = logging.getLogger(__name__)
 
 RECORD, WORK = "fit.json", ".fit"
-UNKNOWN_STEPS = 1_000_000  # schedule of the steps that are only timed
+UNKNOWN_STEPS = 1_000_000  # schedule where the number does not matter yet
+FIRST, LONGEST = 6, 10.0  # steps that warm up; most seconds of the run in miniature
 SNAPSHOTS, FAR = 10, 500  # snapshots in a run, and most steps between two
 
 
@@ -80,7 +81,7 @@ def fit(options: FitOptions) -> int:
         return report(record)
     make, puzzles = _text_data(options, work) if text else _grid_data(options, work)
     if "steps" not in record:
-        record |= plan(options, make(options.steps or UNKNOWN_STEPS), number, work)
+        record |= plan(options, make, number, work)
         write_json(out / RECORD, record)
     slice = make(record["steps"])
     code = train(slice, number, options, work, record["steps"])
@@ -192,69 +193,48 @@ def _text_data(options: FitOptions, work: Path) -> tuple[Any, None]:
 # -- training ----------------------------------------------------------------------------------
 
 
-def plan(options: FitOptions, slice: StageSlice, number: int, work: Path) -> dict[str, Any]:
+def plan(options: FitOptions, make: Any, number: int, work: Path) -> dict[str, Any]:
     """How many steps the budget is; with --seconds by timing some that are thrown away."""
     if options.steps is not None:
         return {"steps": options.steps}
-    each = seconds_per_step(slice, number, work / f"stage{number}", options)
+    each = seconds_per_step(make, number, work / f"stage{number}", options)
     steps = max(1, round(options.seconds / each))
     log.info("%.1f steps/s: %g s are %d steps", 1 / each, options.seconds, steps)
     return {"steps": steps, "seconds_per_step": each}
 
 
-def seconds_per_step(slice: StageSlice, number: int, data: Path, options: FitOptions) -> float:
-    """Mean time of a training step, from some that are thrown away.
+def seconds_per_step(make: Any, number: int, data: Path, options: FitOptions) -> float:
+    """Mean time of a training step: that of a run in miniature, which is thrown away.
 
-    A step that begins a batch takes longer, so two trainers are timed: one whose batches all last
-    one step, and one at full depth. What lies between them says what the depth ramp will cost.
+    A step that begins a batch takes longer, and how many do depends on the depth ramp; the small
+    run goes through the whole of it. It takes about a tenth of the budget, at most `LONGEST`.
     """
-    span = min(1.0, 0.05 * options.seconds)
-    stage = slice.stage
-    full = stage.max_refinement_steps if stage.update == "per_step" else 1
-    short = _time_steps(slice, number, data, options.device, span, ramp=1.0)
-    if full == 1:
-        return short
-    deep = min(short, _time_steps(slice, number, data, options.device, span, ramp=0.0))
-    begin = (short - deep) / (1 - 1 / full)
-    return short - begin * (1 - _begun(full, stage.depth_ramp))
+    begun = _time_run(make(UNKNOWN_STEPS), number, data, options.device, FIRST)
+    span = min(LONGEST, options.seconds / 10)
+    steps = max(FIRST, int(span / begun))
+    return _time_run(make(steps), number, data, options.device, steps)
 
 
-def _begun(full: int, ramp: float) -> float:
-    """Share of a run's steps that begin a batch, when depth grows to `full` over `ramp` of it."""
-    growing = sum(1 / depth for depth in range(1, full + 1)) / full
-    return ramp * growing + (1 - ramp) / full
-
-
-def _time_steps(
-    slice: StageSlice, number: int, data: Path, device: str, span: float, ramp: float
-) -> float:
-    """Seconds of a step, over whole batches: at least three steps, and for `span` seconds.
-
-    So early in `UNKNOWN_STEPS` a ramp of 1 keeps batches at one step, one of 0 at full depth.
-    """
+def _time_run(slice: StageSlice, number: int, data: Path, device: str, steps: int) -> float:
+    """Seconds of a step, the mean over the first `steps` of a run of this slice."""
     chosen = pick_device(device)
     seed_global(key(slice.seed, 0, 0, 0, "model"))
-    stage = slice.stage.model_copy(update={"depth_ramp": ramp})
     trainer = StageTrainer(
         Cogment(slice.model).to(chosen),
-        slice.model_copy(update={"stage": stage}),
+        slice,
         number,
         [items(number, data, "train")],
         items(number, data, "validation"),
         device=chosen,
         precision=pick_precision(slice.precision, chosen),
     )
-    whole = stage.max_refinement_steps if ramp == 0.0 and stage.update == "per_step" else 1
-    for _ in range(max(3, whole)):  # the first steps pay for allocations and kernel choice
+    begun = time.perf_counter()
+    for step in range(steps):
+        seed_global(key(slice.seed, number, step, 0, "global"))  # as training does
         trainer.train_step()
-    steps, begun, passed = 0, time.perf_counter(), 0.0
-    while steps < 3 or passed < span or steps % whole:
-        trainer.train_step()
-        steps += 1
-        if chosen.type == "cuda":
-            torch.cuda.synchronize()
-        passed = time.perf_counter() - begun
-    return passed / steps
+    if chosen.type == "cuda":
+        torch.cuda.synchronize()
+    return (time.perf_counter() - begun) / steps
 
 
 def train(slice: StageSlice, number: int, options: FitOptions, work: Path, steps: int) -> int:

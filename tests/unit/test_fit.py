@@ -11,14 +11,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 
 import cogment_pipe
 from cogment_pipe import cli, fit
 from cogment_pipe.atomic import sha256_file
 from cogment_pipe.provenance import read_manifest, verify_manifest
 from cogment_pipe.stopwatch import Stopwatch
-from cogment_pipe.streams import TaskStream
 from tests.unit import own_models
 
 OUTPUTS = ("checkpoint.pt", "model.safetensors", "config.json", "metrics.jsonl", "summary.json")
@@ -123,27 +121,20 @@ def test_seconds_become_steps_once(data, tmp_path, monkeypatch, capsys):
     assert verify_manifest(out) == []
 
 
-@pytest.mark.parametrize("ramp", [0.0, 0.4, 1.0])
-def test_the_share_of_new_batches_is_that_of_training(ramp):
-    """What a step costs on average follows from how often a batch begins, as the trainer has it."""
-    home = SimpleNamespace(update="per_step", depth_ramp=ramp, max_refinement_steps=4)
-    stream = TaskStream(None, home, 0, seed=0, training_stage=0, device=torch.device("cpu"))
-    steps, done, batches = 6000, 0, 0
-    while done < steps:
-        done, batches = done + stream.depth_at(done / steps), batches + 1
-    assert fit._begun(4, ramp) == pytest.approx(batches / steps, abs=2e-3)
-    assert fit._begun(4, 1.0) == pytest.approx((1 + 1 / 2 + 1 / 3 + 1 / 4) / 4)
+def test_a_step_costs_what_it_does_in_a_run_in_miniature(monkeypatch, tmp_path):
+    """First steps of 10 ms: a tenth of 20 s are 200, of a schedule of 200; of 20 ms no fewer than
+    warm up; of a day what fits into the longest look."""
+    timed = []
 
+    def time_run(slice, number, data, device, steps):
+        timed.append((slice, steps))
+        return 0.01 if len(timed) % 2 else 0.02
 
-def test_steps_cost_what_lies_between_the_two_that_are_timed(monkeypatch, tmp_path):
-    """5 ms to begin a batch and 3 ms a step: all batches at depth 2 make 5.5 ms a step."""
-    times = {1.0: 0.008, 0.0: 0.0055}
-    monkeypatch.setattr(fit, "_time_steps", lambda *_, ramp: times[ramp])
-    options = SimpleNamespace(seconds=1.0, device="cpu")
-    for ramp, each in ((0.0, 0.0055), (1.0, 0.003 + 0.005 * (1 + 1 / 2) / 2)):
-        stage = SimpleNamespace(update="per_step", depth_ramp=ramp, max_refinement_steps=2)
-        found = fit.seconds_per_step(SimpleNamespace(stage=stage), 0, tmp_path, options)
-        assert found == pytest.approx(each)
+    monkeypatch.setattr(fit, "_time_run", time_run)
+    for seconds, steps in ((20.0, 200), (0.02, fit.FIRST), (86400.0, int(fit.LONGEST / 0.01))):
+        options = SimpleNamespace(seconds=seconds, device="cpu")
+        assert fit.seconds_per_step(lambda steps: steps, 0, tmp_path, options) == 0.02
+        assert timed[-2:] == [(fit.UNKNOWN_STEPS, fit.FIRST), (steps, steps)]
 
 
 def test_the_speed_is_measured(data, tmp_path):
