@@ -28,10 +28,10 @@ data:
           a folder may hold train.csv and test.csv.
   .jsonl  {"question", "answer"[, "context"]} a line; a folder may hold train.jsonl and test.jsonl.
 
---seconds N counts training steps alone. Start-up, reading data, timing the machine (six steps or
-more, for a tenth of N or 2 s; they are thrown away), looks at validation items and the final test
-come on top. N becomes a number of steps by the speed of the moment; fit.json keeps it, so going
-on after a kill gives the same bits, but another day or machine gives another number.
+--seconds N counts training steps alone. Start-up, reading data, timing the machine (a small run
+of about a tenth of N, at most 10 s, that is thrown away), looks at validation items and the final
+test come on top. N becomes a number of steps by the speed of the moment; fit.json keeps it, so
+going on after a kill gives the same bits, but another day or machine gives another number.
 --steps N is the same number everywhere.
 
 mixer auto: token_mlp where every training answer is a Latin square of at most 100 cells, as in
