@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= all
+SEEDS ?= 0 1 2
 ARGS ?=
 
 .PHONY: run test test-slow test-slurm slurm science lint report evidence evidence-grokking
@@ -18,10 +19,15 @@ report: $(VENV)/.done
 
 # Evidence files are tracked, and one without its artifacts counts as up to date: hence the artifacts
 # are targets too.
-# Figures of a finished `small` run into docs/evidence, and their table into README.
+# Whole runs at `small`, one per seed, each in a folder of its own under results/runs; their figures
+# into docs/evidence, and the table of them into README. A quarter of an hour a seed.
 evidence: $(VENV)/.done
-	$(BIN)/snakemake --cores $(CORES) all results/stage4/ docs/evidence/small-seed0.json --config scale=small
-	$(BIN)/python -m cogment_pipe evidence docs/evidence/small-seed0.json --readme README.md
+	for seed in $(SEEDS); do \
+		$(BIN)/snakemake all results/stage4/ docs/evidence/small-seed$$seed.json --cores $(CORES) \
+			-s Snakefile --directory results/runs/seed$$seed --config scale=small seed=$$seed && \
+		cp results/runs/seed$$seed/docs/evidence/small-seed$$seed.json docs/evidence/ || exit 1; \
+	done
+	$(BIN)/python -m cogment_pipe evidence docs/evidence/small-seed*.json --readme README.md
 
 # The grokking benchmark (30 runs, about 40 CPU minutes), its evidence, and its table into README.
 evidence-grokking: $(VENV)/.done

@@ -68,8 +68,10 @@ def evidence(arguments: Namespace) -> None:
     if arguments.results is None and arguments.readme is None:
         raise CogmentError("evidence: nothing to do; give --results, --readme, or both")
     if arguments.results is not None:
+        if len(arguments.file) > 1:
+            raise CogmentError("evidence: --results fills one file; give one")
         made_by = arguments.made_by
-        write_evidence(arguments.results, arguments.benchmarks, made_by, arguments.file)
+        write_evidence(arguments.results, arguments.benchmarks, made_by, arguments.file[0])
     if arguments.readme is not None:
         write_table(arguments.file, arguments.readme)
 
@@ -155,15 +157,20 @@ def _add_evidence(subparsers: Any, command: Command) -> None:
         "evidence",
         evidence,
         "Write the figures that README quotes, from the artifacts of a finished run.",
-        "evidence docs/evidence/small-seed0.json --readme README.md",
+        "evidence docs/evidence/small-seed*.json --readme README.md",
     )
-    parser.add_argument("file", type=Path, help="evidence file, JSON")
+    parser.add_argument(
+        "file",
+        type=Path,
+        nargs="+",
+        help="evidence file, JSON; runs of several seeds share a table",
+    )
     parser.add_argument("--results", type=Path, help="finished results to take figures from")
     parser.add_argument("--benchmarks", type=Path, default=Path("benchmarks"))
     parser.add_argument(
         "--made-by", default="", help="command that made the results, for the record"
     )
-    parser.add_argument("--readme", type=Path, help="put the file's table between its marks")
+    parser.add_argument("--readme", type=Path, help="put the table between the marks of its name")
 
 
 def _add_config_pages(subparsers: Any, command: Command) -> None:

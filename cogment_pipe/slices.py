@@ -21,7 +21,7 @@ TEXT_STAGE = 3  # the first stage that generates text
 Slice = TypeVar("Slice", StageSlice, EvaluationSlice, GenerationSlice)
 # What the data of a stage depends on; learning rates and the like must stay out of this.
 DATA_KEYS = {
-    *("name", "sequence_length", "segment_length", "tasks", "corpora", "source"),
+    *("name", "sequence_length", "segment_length", "context", "tasks", "corpora", "source"),
     *("augmentation_rate", "augmentation_types", "augmentations_per_task"),
 }
 # Splitting a corpus feeds the tokenizer and so stage 3: a knob of stage 4's arrays must stay out.

@@ -235,6 +235,11 @@ class StageConfig(Strict):
     replay: Rate = Field(0.0, description="share of steps that train on earlier stages")
     segment_length: int = Field(0, ge=0, description="tokens per segment; 0: one segment")
     segment_steps: Count = Field(1, description="refinement steps of a segment before the last")
+    context: Literal["auto", "memory"] = Field(
+        "auto",
+        description="text: auto: a context that fits one segment stands in the prompt; memory: "
+        "every context is read in segments, through the memory",
+    )
     patience: Count = Field(1000, description="steps without progress after which the stage ends")
     min_delta: NonNegative = Field(
         0.0, description="rise of accuracy, or fall of loss, that counts as progress"

@@ -18,13 +18,25 @@ INSTRUCTIONS = {
 }
 
 
+@dataclass(frozen=True)
+class Probe:
+    """A further question on the same context.
+
+    `bridge`: a word of the question and what that word leads to, on the way to the answer.
+    """
+
+    question: str
+    answer: str
+    bridge: tuple[str, str] | None = None
+
+
 @dataclass
 class TextExample:
     """One item: `question` is asked last, `context` precedes it, `answer` is what training writes.
 
     `paragraphs` splits the context into (text, needed for the answer) where the layout knows it.
-    `probes` are further (question, answer) of the same context, which generated training items
-    have: one document then teaches several lookups.
+    Generated training items have `probes`, so that one document teaches several lookups, and the
+    `bridge` of their own question.
     """
 
     question: str
@@ -33,7 +45,8 @@ class TextExample:
     paragraphs: list[tuple[str, bool]] = field(default_factory=list)
     gold: dict = field(default_factory=dict)
     difficulty: float = 0.0
-    probes: list[tuple[str, str]] = field(default_factory=list)
+    probes: list[Probe] = field(default_factory=list)
+    bridge: tuple[str, str] | None = None
 
 
 def gsm8k(record: dict) -> TextExample:
@@ -66,6 +79,7 @@ def hotpotqa(record: dict) -> TextExample:
         gold,
         float(len(record["supporting_facts"])),
         _probes(record),
+        _bridge(record.get("bridge")),
     )
 
 
@@ -91,8 +105,12 @@ def longbench(record: dict) -> TextExample:
     )
 
 
-def _probes(record: dict) -> list[tuple[str, str]]:
-    return [(question, answer) for question, answer in record.get("probes", ())]
+def _probes(record: dict) -> list[Probe]:
+    return [Probe(q, a, _bridge(bridge)) for q, a, *bridge in record.get("probes", ())]
+
+
+def _bridge(words: list | None) -> tuple[str, str] | None:
+    return (words[0], words[1]) if words else None
 
 
 def scrolls(record: dict) -> TextExample:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from cogment_pipe.data.generators.text_item import SPLITS
 from cogment_pipe.data.ragged import Encoded, RaggedWriter
 from cogment_pipe.data.split_text import read_records
 from cogment_pipe.data.storage import read_json
-from cogment_pipe.data.text_layout import LAYOUTS, TextExample
+from cogment_pipe.data.text_layout import LAYOUTS, Probe, TextExample
 from cogment_pipe.data.tokenizer import EOS, SEG, SEP, Tokenizer, load_tokenizer
 from cogment_pipe.errors import CogmentError
 
@@ -34,6 +34,7 @@ class Limits:
     segment: int
     segments: int
     by_paragraph: bool
+    memory: bool = False  # a context is always read in segments, however short it is
 
     @classmethod
     def of(cls, config: dict, segmentation: str, params: dict) -> Limits:
@@ -44,7 +45,9 @@ class Limits:
                 f"segment_length {segment} must be 8 to sequence_length ({sequence}), or 0"
             )
         room = max(1, sequence // segment - 1) if segment else 0
-        return cls(sequence, segment, params.get("segments", room), segmentation == "paragraphs")
+        memory = bool(segment) and config.get("context") == "memory"
+        segments = params.get("segments", room)
+        return cls(sequence, segment, segments, segmentation == "paragraphs", memory)
 
 
 def prepare_text(
@@ -107,12 +110,13 @@ def encode(examples: list[TextExample], limits: Limits, coder: Tokenizer) -> lis
             for part in coder.encode_many([" " + p for p in example.context.split("\n\n")]):
                 item.segments += _cut(part, limits.segment)
         elif example.context:
-            context = coder.encode(" " + example.context)
-            whole = len(context) + len(item.prompt) + len(item.answer)
-            if limits.segment and whole > limits.segment:
-                item.segments = _cut(context, limits.segment)
+            texts = [text for text, _ in example.paragraphs] or [example.context]
+            parts = coder.encode_many([" " + text for text in texts])
+            whole = sum(map(len, parts)) + len(item.prompt) + len(item.answer)
+            if limits.segment and (limits.memory or whole > limits.segment):
+                item.segments = _packed(parts, limits.segment)
             else:
-                item.prompt = context + item.prompt
+                item.prompt = [*chain.from_iterable(parts), *item.prompt]
         done.append(item)
     return done
 
@@ -162,6 +166,17 @@ def _cut(ids: list[int], width: int) -> list[list[int]]:
     return [[SEG, *ids[i : i + step]] for i in range(0, len(ids), step)]
 
 
+def _packed(paragraphs: list[list[int]], width: int) -> list[list[int]]:
+    """Paragraphs share a segment as long as they fit; only one longer than `width` is cut."""
+    segments: list[list[int]] = []
+    for ids in paragraphs:
+        if segments and len(segments[-1]) + len(ids) <= width:
+            segments[-1] += ids
+        else:
+            segments += _cut(ids, width)
+    return segments
+
+
 def _middle(ids: list[int], room: int) -> list[int]:
     """`room` ids from both ends, the larger half at the end, where question and <sep> are."""
     head = room // 2
@@ -199,21 +214,51 @@ def add_probes(item: Encoded, example: TextExample, limits: Limits, coder: Token
     """Put further questions before the item's own, as many as there is room for.
 
     The target at every token of such a question, its <sep> included, is the first id of its answer.
+    Where a question goes over a bridge, its word has what the word leads to, and only the tokens
+    after it have the answer. The item's own question is marked in the same way.
     """
     if not example.probes:
         return
     room = (limits.segment if item.segments else limits.sequence) - len(item.prompt)
     room -= 0 if item.segments else len(item.answer)
     start = len(item.prompt) - item.asked
+    own = Probe(example.question, example.answer, example.bridge)
     asked: list[int] = []
-    questions = coder.encode_many([" " + question for question, _ in example.probes])
-    answers = coder.encode_many([" " + answer for _, answer in example.probes])
-    for question, answer in zip(questions, answers, strict=True):
-        if len(asked) + len(question) + 1 > room:
+    *further, last = _marked([*example.probes, own], coder)
+    for question, targets in further:
+        if len(asked) + len(question) > room:
             break
-        item.hints += [(start + len(asked) + i, answer[0]) for i in range(len(question) + 1)]
-        asked += [*question, SEP]
+        item.hints += [(start + len(asked) + place, target) for place, target in targets]
+        asked += question
+    question, targets = last
+    if item.prompt[start:] == question:  # not cut; its <sep> has the answer as target anyhow
+        places = ((start + len(asked) + place, target) for place, target in targets)
+        item.hints += list(places)[:-1]
     item.prompt[start:start] = asked
+
+
+def _marked(probes: list[Probe], coder: Tokenizer) -> list[tuple[list[int], list[tuple[int, int]]]]:
+    """Of each probe the ids of its question, <sep> included, and (place, id) of its targets."""
+    questions = coder.encode_many([" " + probe.question for probe in probes])
+    answers = coder.encode_many([" " + probe.answer for probe in probes])
+    bridges = [" " + word for probe in probes for word in probe.bridge or ()]
+    words = iter(coder.encode_many(bridges))
+    marked = []
+    for probe, question, answer in zip(probes, questions, answers, strict=True):
+        first, targets = 0, []
+        if probe.bridge is not None:
+            word, found = next(words), next(words)
+            first = next(_ends(word, question))
+            targets.append((first - 1, found[0]))
+        targets += [(place, answer[0]) for place in range(first, len(question) + 1)]
+        marked.append(([*question, SEP], targets))
+    return marked
+
+
+def _ends(word: list[int], question: list[int]) -> Iterator[int]:
+    """Places right after each occurrence of `word`."""
+    n = len(word)
+    return (i for i in range(n, len(question) + 1) if question[i - n : i] == word)
 
 
 def _blocks(rows: Iterable[dict]) -> Iterator[list[dict]]:

@@ -87,14 +87,16 @@ class GatedLTM(nn.Module):
         # How much of the state joins the input in what is asked and written: none at the start. A
         # trained state has one large component common to all positions, which makes keys alike.
         self.state_share = nn.Parameter(torch.zeros(d_model))
+        self.hop_share = nn.Parameter(torch.full((d_model,), 0.5))
         self.answer_share = nn.Parameter(torch.ones(d_model))  # of what is found, to the text head
         self.query = linear(d_model, d_model)
         self.key = linear(d_model, d_model)
         self.value = linear(d_model, d_model)
+        self.out = linear(d_model, d_model)
         # a key mixes its own position with the ones before: what is written at a word is then found
         # by the word that it was said of
-        self.key_taps = nn.Parameter(torch.randn(KEY_TAPS, d_model) * 0.5)
-        self.out = linear(d_model, d_model)
+        self.key_taps = nn.Parameter(torch.empty(KEY_TAPS, d_model))
+        self._start_as_recall()
         self.read_norm = RMSNorm(d_model)
         self.read_ffn = SwiGLU(d_model, read_hidden)
         self.content = nn.Linear(d_model, n_heads)
@@ -103,6 +105,19 @@ class GatedLTM(nn.Module):
         self.bank = nn.Parameter(torch.randn(n_heads, self.head_dim, self.head_dim) * 0.02)
         nn.init.zeros_(self.content.weight)
         nn.init.zeros_(self.content.bias)
+
+    @torch.no_grad()
+    def _start_as_recall(self) -> None:
+        """Untrained, a read at a word finds the words that followed it, as they are.
+
+        Queries equal keys, keys are made of the positions before their own, and the read-out undoes
+        the values' rotation (mimetic initialisation, arXiv 2410.11135, done for the delta rule).
+        """
+        self.key.weight.copy_(self.query.weight)
+        nn.init.constant_(self.key_taps, 0.5)
+        nn.init.zeros_(self.key_taps[-1])
+        nn.init.orthogonal_(self.value.weight)
+        self.out.weight.copy_(self.value.weight.T)
 
     def start(self, batch: int) -> MemoryState:
         """The state of a new document: the learned bank, one copy per sequence."""
@@ -127,12 +142,20 @@ class GatedLTM(nn.Module):
         return F.normalize(self._heads(self.query(hidden)), dim=-1)
 
     def read(self, state: MemoryState, hidden: Tensor) -> Tensor:
-        """What the memory answers to `hidden` (B, L, D): (B, L, D)."""
+        """What the memory answers to `hidden` (B, L, D), and to that answer: (B, L, D).
+
+        The second look follows a chain of two facts in one read (memory networks with hops, arXiv
+        1503.08895).
+        """
+        found = self._find(state, hidden)
+        found = found + self.hop_share.to(found.dtype) * self._find(state, found)
+        return found + self.read_ffn(found)
+
+    def _find(self, state: MemoryState, hidden: Tensor) -> Tensor:
         q = self.queries(hidden)
         with torch.autocast(hidden.device.type, enabled=False):
             found = (q @ state.matrix).transpose(1, 2).flatten(2)  # (B, L, D)
-        found = self.out(self.read_norm(found).to(hidden.dtype))
-        return found + self.read_ffn(found)
+        return self.out(self.read_norm(found).to(hidden.dtype))
 
     def write(
         self, state: MemoryState, hidden: Tensor, valid: Tensor | None, writes: MemoryWrites

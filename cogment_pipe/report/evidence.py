@@ -12,7 +12,7 @@ from cogment_pipe import ablations
 from cogment_pipe.atomic import sha256_file, write_bytes, write_json
 from cogment_pipe.errors import CogmentError
 from cogment_pipe.provenance import MANIFEST, verify_manifest
-from cogment_pipe.report import grokking, throughput
+from cogment_pipe.report import grokking, seed_table, throughput
 from cogment_pipe.report.artifacts import read_json
 
 BEGIN, END = "<!-- evidence:{name} -->", "<!-- /evidence -->"
@@ -76,28 +76,14 @@ def collect_benchmark(folder: Path, command: str) -> dict:
 
 
 def table(evidence: dict) -> str:
-    """The evidence as a Markdown table: one row per task of a run, or per arm of a benchmark."""
+    """The evidence of a benchmark as a Markdown table: a row per arm or task."""
     if evidence.get("kind") == "throughput":
         return throughput.markdown(evidence)
     if "curves" in evidence:
         return grokking.markdown(evidence)
     if "largest_effects" in evidence:
         return ablations.markdown(evidence)
-    if "rows" in evidence:
-        return _plain_table(evidence["rows"])
-    lines = [
-        "| stage | task | metric | value | 95% interval | items | training |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for k, tasks in sorted(evidence["own_test"].items()):
-        seconds = evidence["seconds"].get(k)
-        spent = "" if seconds is None else f"{evidence['steps'][k]} steps, {seconds:.0f} s"
-        for name, task in tasks.items():
-            interval = f"{task['low']:.3f} to {task['high']:.3f}"
-            row = (k, name, task["metric"], f"{task['value']:.3f}", interval, task["n"], spent)
-            lines.append("| " + " | ".join(str(cell) for cell in row) + " |")
-            spent = ""
-    return "\n".join(lines)
+    return _plain_table(evidence["rows"])
 
 
 def place(text: str, name: str, content: str) -> str:
@@ -124,9 +110,17 @@ def write_evidence(results: Path, benchmarks: Path, command: str, out: Path) -> 
         raise CogmentError(f"{out}: {out.stat().st_size} bytes, more than the {LARGEST} allowed")
 
 
-def write_table(evidence: Path, readme: Path) -> None:
-    """Put the table of an evidence file between its marks in README."""
-    text = place(readme.read_text(encoding="utf-8"), evidence.stem, table(_read(evidence)))
+def write_table(files: list[Path], readme: Path) -> None:
+    """Put a table between its marks in README: of one file, or of runs that differ in their seed.
+
+    Raises CogmentError where several files are no runs of one scale, each of another seed.
+    """
+    found = [_read(file) for file in files]
+    if len(files) == 1 and "own_test" not in found[0]:
+        name, content = files[0].stem, table(found[0])
+    else:
+        name, content = seed_table.name(found), seed_table.markdown(found)
+    text = place(readme.read_text(encoding="utf-8"), name, content)
     write_bytes(readme, text.encode())
 
 

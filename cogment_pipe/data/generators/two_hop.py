@@ -18,17 +18,19 @@ from cogment_pipe.data.generators.text_item import TextGenerator, TextItem, choo
 from cogment_pipe.rng import stream
 from cogment_pipe.stage_config import Strict
 
+# Words between a name and what is said of it are at most two: the memory's keys reach over three
+# positions (model/memory.py).
 # kind of work: (statement, noun of the person behind it)
 RELATIONS = (
-    ("{w} was made by {p}.", "maker"),
-    ("{w} is owned by {p}.", "owner"),
-    ("{w} was led by {p}.", "leader"),
-    ("{w} was sold by {p}.", "seller"),
+    ("{w} is by {p}.", "maker"),
+    ("{w} belongs to {p}.", "owner"),
+    ("{w} follows {p}.", "leader"),
+    ("{w} comes from {p}.", "seller"),
 )
 # what is asked of a person: (statement, question, values)
 ATTRIBUTES = {
     "city": ("{p} lives in {v}.", "Where does {p} live?", lexicon.CITIES),
-    "job": ("{p} works as a {v}.", "What is the job of {p}?", lexicon.JOBS),
+    "job": ("{p} is a {v}.", "What is the job of {p}?", lexicon.JOBS),
     "pet": ("{p} has a {v}.", "What pet does {p} have?", lexicon.PETS),
 }
 BEHIND = "the {r} of {w}"  # takes the person's place in a question of two hops
@@ -51,6 +53,11 @@ class Params(Strict):
     probes: int = Field(
         0, ge=0, le=24, description="training rows: further questions, of one hop or two"
     )
+    trace: bool = Field(
+        False,
+        description="training rows: targets begin at the word that is asked about, and at a work "
+        "it is the person behind it",
+    )
 
     @model_validator(mode="after")
     def _known(self) -> Params:
@@ -65,7 +72,7 @@ def items(params: Params, split: str, *, seed: int, stage: int, purpose: str) ->
     The place of the answer among the candidates goes round, so that no place is a good guess.
     """
     if split != "train":
-        params = params.model_copy(update={"probes": 0})
+        params = params.model_copy(update={"probes": 0, "trace": False})
     step, made = 0, [0, 0]
     while True:
         rng = stream(seed, stage, step, 0, f"{purpose}/{split}")
@@ -142,10 +149,13 @@ def _bridge(rng: np.random.Generator, params: Params, rank: int) -> dict:
     fact = next(i for i, text in enumerate(persons[0][1]) if _tells(text, values[names[0]]))
     support = [[works[0], 0], [names[0], fact]]
     context = _placed(rng, persons, about, names[0], rank)
-    further = [(wording.format(p=b), values[n]) for b, n in zip(behind, names, strict=True)][1:]
-    further += [(WHO.format(b=b), n) for b, n in zip(behind, names, strict=True)]
-    further += [(wording.format(p=name), values[name]) for name in names]
+    hops = list(zip(behind, zip(works, names, strict=True), strict=True))
+    further = [[wording.format(p=b), values[hop[1]], *hop] for b, hop in hops][1:]
+    further += [[WHO.format(b=b), hop[1], *hop] for b, hop in hops]
+    further += [[wording.format(p=name), values[name], name, values[name]] for name in names]
     record = _record(question, values[names[0]], "bridge", support, context)
+    if params.trace:
+        record["bridge"] = list(hops[0][1])
     return _with_probes(rng, params, record, further)
 
 
@@ -161,19 +171,26 @@ def _comparison(rng: np.random.Generator, params: Params, rank: int) -> dict:
     question = AGE[1].format(names=listed)
     context = _placed(rng, persons, about, answer, rank)
     record = _record(question, answer, "comparison", support, context)
+    if params.trace:
+        record["bridge"] = [names[-1], answer]
     further = []
     for _ in range(params.probes):
         some = choose(rng, names, int(rng.integers(2, len(names))))
         asked = AGE[1].format(names=f"{', '.join(some[:-1])} and {some[-1]}")
-        further.append((asked, max(some, key=lambda name: int(ages[name]))))
+        oldest = max(some, key=lambda name: int(ages[name]))
+        further.append([asked, oldest, some[-1], oldest])
     return _with_probes(rng, params, record, further)
 
 
 def _with_probes(
-    rng: np.random.Generator, params: Params, record: dict, further: list[tuple[str, str]]
+    rng: np.random.Generator, params: Params, record: dict, further: list[list[str]]
 ) -> dict:
-    """The record with some of the further questions; no wording that another split may hold."""
-    own = [[q, a] for q, a in further if split_of(q) == "train"]
+    """The record with some of the further questions; no wording that another split may hold.
+
+    A question is [text, answer] and, with `trace`, the word from which on it can be answered and
+    what is to be said at that word: the person behind a work, else the answer.
+    """
+    own = [q if params.trace else q[:2] for q in further if split_of(q[0]) == "train"]
     kept = choose(rng, own, params.probes)
     return {**record, "probes": kept} if kept else record
 
@@ -234,9 +251,11 @@ def rename_entities(rng: np.random.Generator, record: dict) -> dict:
             words[i] = table.get(bare, bare) + word[len(bare) :]
         return " ".join(words)
 
-    probes = {
-        key: [list(map(renamed, p)) for p in record[key]] for key in record.keys() & {"probes"}
-    }
+    extras: dict[str, list] = {}
+    if "probes" in record:
+        extras["probes"] = [list(map(renamed, probe)) for probe in record["probes"]]
+    if "bridge" in record:
+        extras["bridge"] = list(map(renamed, record["bridge"]))
     return _identified(
         {
             "question": renamed(record["question"]),
@@ -245,7 +264,7 @@ def rename_entities(rng: np.random.Generator, record: dict) -> dict:
             "level": record["level"],
             "supporting_facts": [[renamed(t), i] for t, i in record["supporting_facts"]],
             "context": [[renamed(t), [renamed(s) for s in ss]] for t, ss in record["context"]],
-            **probes,
+            **extras,
         }
     )
 

@@ -11,7 +11,7 @@ from cogment_pipe.data.ragged import RaggedWriter
 from cogment_pipe.data.sampler import batch_indices
 from cogment_pipe.data.storage import write_lines
 from cogment_pipe.data.text_dataset import TextTask
-from cogment_pipe.data.text_layout import TextExample, split_question
+from cogment_pipe.data.text_layout import Probe, TextExample, split_question
 from cogment_pipe.data.text_prepare import Limits, add_probes, encode, fit, prepare_text
 from cogment_pipe.errors import CogmentError
 
@@ -243,7 +243,7 @@ def test_probes_stand_before_the_question(prepared, tmp_path):
         "What is red?",
         "bell",
         "red is bell. blue is boat.",
-        probes=[("What is blue?", "boat"), ("What is red?", "bell")],
+        probes=[Probe("What is blue?", "boat"), Probe("What is red?", "bell")],
     )
     plain = encode([example], Limits(128, 0, 0, False), coder)[0]
     asked = [*coder.encode(" What is blue?"), tok.SEP]
@@ -251,7 +251,8 @@ def test_probes_stand_before_the_question(prepared, tmp_path):
         item = encode([example], Limits(128, 0, 0, False), coder)[0]
         add_probes(item, example, Limits(room, 0, 0, False), coder)
         assert item.prompt[-item.asked :] == plain.prompt[-plain.asked :]
-        assert len(item.hints) == kept * len(asked)
+        own = len(plain.prompt[-plain.asked :]) - 1  # its <sep> has the answer's first token anyhow
+        assert len(item.hints) == kept * len(asked) + own
         start = len(plain.prompt) - plain.asked
         if kept:
             assert item.prompt[start : start + len(asked)] == asked
@@ -260,6 +261,52 @@ def test_probes_stand_before_the_question(prepared, tmp_path):
             batch = written(tmp_path / str(kept), item, example)
             assert [batch.targets[0, p] for p, _ in item.hints] == [t for _, t in item.hints]
             assert (batch.targets != -100).sum() == len(item.hints) + len(item.answer)
+
+
+def test_a_bridge_is_a_target_at_its_word(prepared):
+    """Promise: the word of a question over a bridge has what it leads to as target, only what
+    stands after it has the answer; a question that was cut has no targets of its own."""
+    coder = prepared["coder"]
+    bridge = ("red", "blue")
+    probe = Probe("Who is red of?", "boat", bridge)
+    example = TextExample("What is red?", "bell", "red is bell.", probes=[probe], bridge=bridge)
+    item = encode([example], Limits(128, 0, 0, False), coder)[0]
+    context = len(item.prompt) - item.asked
+    add_probes(item, example, Limits(128, 0, 0, False), coder)
+    word, found = (coder.encode(" " + text) for text in bridge)
+    ends = [i for i in range(len(item.prompt)) if item.prompt[i + 1 - len(word) : i + 1] == word]
+    hints = dict(item.hints)
+    (first, second) = (i for i in ends if i >= context)
+    assert hints[first] == hints[second] == found[0]
+    assert min(hints) == first
+    assert hints[first + 1] == coder.encode(" boat")[0]
+    assert hints[second + 1] == coder.encode(" bell")[0]
+    assert len(item.prompt) - 1 not in hints
+    cut = encode([example], Limits(128, 0, 0, False), coder)[0]
+    cut.prompt[-2:-1] = []
+    cut.asked -= 1
+    add_probes(cut, example, Limits(128, 0, 0, False), coder)
+    assert max(p for p, _ in cut.hints) < len(cut.prompt) - cut.asked
+
+
+def test_a_context_is_read_through_the_memory_where_the_stage_says_so(prepared):
+    """Promise: with `context: memory` even a short context stands in segments, never in the
+    prompt; paragraphs share a segment and are cut only where one alone is too long."""
+    coder = prepared["coder"]
+    texts = ["red is bell.", "blue is boat.", "and so it goes, " * 12]
+    paragraphs = [(text, True) for text in texts]
+    example = TextExample("What is red?", "bell", " ".join(texts[:2]), paragraphs[:2])
+    config = {"sequence_length": 256, "segment_length": 32}
+    plain = encode([example], Limits.of(config, "", {}), coder)[0]
+    assert not plain.segments
+    item = encode([example], Limits.of({**config, "context": "memory"}, "", {}), coder)[0]
+    parts = [coder.encode(" " + text) for text in texts]
+    assert item.segments == [[tok.SEG, *parts[0], *parts[1]]]
+    assert plain.prompt == [*parts[0], *parts[1], *item.prompt]
+    longer = TextExample("What is red?", "bell", " ".join(texts), paragraphs)
+    segments = encode([longer], Limits.of(config, "", {}), coder)[0].segments
+    assert segments[0] == item.segments[0] and max(map(len, segments)) <= 32
+    assert [i for s in segments for i in s if i != tok.SEG] == [i for part in parts for i in part]
 
 
 def written(out, item, example):

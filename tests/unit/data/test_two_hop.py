@@ -9,9 +9,11 @@ import pytest
 from cogment_pipe.data.corpus import generate
 from cogment_pipe.data.generators import two_hop
 from cogment_pipe.data.loaders.hotpotqa import original
+from cogment_pipe.model.memory import KEY_TAPS
 from cogment_pipe.scoring import hotpot
 
 KEYS = {"seed": 3, "stage": 3, "purpose": "t"}
+BEHIND = r" (?:by|to|follows|from) (\w+)\."
 
 
 def drawn(count, split="train", **params):
@@ -27,8 +29,8 @@ def solve(record):
         return max(ages, key=ages.get)
     asked = record["question"].rstrip("?").split()
     work = next(word for word in reversed(asked) if word in text)
-    person = re.search(r" by (\w+)\.", text[work]).group(1)
-    cue = {"Where": r"lives in (\w+)", "job": r"works as a (\w+)", "pet": r"has a (\w+)"}
+    person = re.search(BEHIND, text[work]).group(1)
+    cue = {"Where": r"lives in (\w+)", "job": r"is a (\w+)", "pet": r"has a (\w+)"}
     pattern = next(p for word, p in cue.items() if word in asked)
     return re.search(pattern, text[person]).group(1)
 
@@ -108,11 +110,12 @@ def test_probes_are_true_and_keep_to_training():
         for record in (item.record, *(r for r, _ in item.variants.values())):
             text = {title: " ".join(sentences) for title, sentences in record["context"]}
             for question, answer in record["probes"]:
+                assert "bridge" not in record
                 if question.startswith("Who is the oldest"):
                     kind, right = "comparison", solve({**record, "question": question})
                 elif question.startswith("Who is"):
                     work = question.rstrip("?").split()[-1]
-                    kind, right = "first hop", re.search(r" by (\w+)\.", text[work]).group(1)
+                    kind, right = "first hop", re.search(BEHIND, text[work]).group(1)
                 elif " of the " in question or " the " in question.replace("the job of", ""):
                     kind, right = "two hops", solve({**record, "question": question})
                 else:
@@ -125,3 +128,25 @@ def test_probes_are_true_and_keep_to_training():
             assert two_hop.split_of(question) == "train"
     assert set(found) == {"comparison", "first hop", "two hops", "second hop"}
     assert all("probes" not in item.record for item in drawn(20, "test", probes=6))
+
+
+def test_a_trace_names_the_word_that_is_asked_about():
+    """Promise: with `trace` every training question says from which word on it can be answered, and
+    a work's target is the person behind it; the memory's keys reach from every name to what is
+    said of it."""
+    seen = Counter()
+    for item in drawn(100, probes=6, trace=True):
+        for record in (item.record, *(r for r, _ in item.variants.values())):
+            text = {title: " ".join(sentences) for title, sentences in record["context"]}
+            own = [record["question"], record["answer"], *record["bridge"]]
+            for question, answer, word, said in [*record["probes"], own]:
+                behind = re.search(BEHIND, text[word])
+                assert said == (behind.group(1) if behind else answer)
+                assert word in question.rstrip("?").split()[-2:]
+                seen["work" if behind else "person"] += 1
+            for sentence in text.values():
+                words = sentence.removesuffix(".").split()
+                assert len(words) <= KEY_TAPS or words[-2:] == ["years", "old"]
+    assert min(seen["work"], seen["person"]) > 100
+    record = drawn(1, "test", probes=6, trace=True)[0].record
+    assert "bridge" not in record and "probes" not in record

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cogment_pipe.model.memory import GatedLTM, MemoryState, delta_write
+from cogment_pipe.model.memory import KEY_TAPS, GatedLTM, MemoryState, delta_write
 from cogment_pipe.stage_config import MemoryWrites
 
 
@@ -185,3 +185,18 @@ def test_consolidation_is_a_running_mean(memory):
     ends = torch.randn(4, 3, 4, 4)
     memory.consolidate(MemoryState(ends), 0.25)
     torch.testing.assert_close(memory.bank.detach(), 0.75 * before + 0.25 * ends.mean(0))
+
+
+def test_untrained_a_read_finds_what_followed():
+    """Promise: before any training, asking for a word brings the words after it out of the memory
+    as they are; recall is then a matter of leaving out, not of finding."""
+    torch.manual_seed(3)
+    memory = GatedLTM(64, 4, 32)
+    words = torch.randn(1, 24, 64)
+    with torch.no_grad():
+        state, _ = memory.write(memory.start(1), words, None, MemoryWrites(alpha=1.0))
+        found = memory.read(state, words)[0]
+    alike = F.cosine_similarity(found[:, None], words[0][None], dim=-1)  # (asked, word)
+    for ahead in range(1, KEY_TAPS):
+        assert alike.diagonal(ahead).mean() > alike.mean() + 3 * alike.std() / 24**0.5
+    assert abs(alike.diagonal(KEY_TAPS + 1).mean()) < 0.1

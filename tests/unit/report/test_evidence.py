@@ -7,6 +7,7 @@ import pytest
 
 from cogment_pipe.errors import CogmentError
 from cogment_pipe.provenance import write_manifest
+from cogment_pipe.report import seed_table
 from cogment_pipe.report.evidence import (
     BEGIN,
     LARGEST,
@@ -31,6 +32,9 @@ def test_readme_holds_the_table_of_each_evidence_file_that_it_names():
     for name in quoted:
         evidence = json.loads((PROJECT / "docs" / "evidence" / f"{name}.json").read_text())
         assert place(readme, name, table(evidence)) == readme
+    files = sorted((PROJECT / "docs" / "evidence").glob("small-seed*.json"))
+    runs = [json.loads(file.read_text()) for file in files]
+    assert place(readme, seed_table.name(runs), seed_table.markdown(runs)) == readme
 
 
 def test_the_page_on_speed_holds_its_evidence():
