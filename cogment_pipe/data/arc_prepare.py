@@ -222,7 +222,8 @@ def prepare_arc_like(name: str, params: ArcLikeParams, task: dict, slice: dict, 
     draws = Draws(int(slice["seed"]), int(task["stage"]), name)
     where = f"stages.{task['stage']}.tasks.{name}.params"
     side = canvas_side(params.side, int(stage["sequence_length"]), where)
-    made = generate(params, side, {split: int(task[split]) for split in SPLITS}, draws)
+    counts = {split: int(task[split]) for split in SPLITS}
+    made = generate(params, side, counts, draws, builtin_pairs(stage["tasks"]))
     splits = {
         split: ArcSplit(records, [(i, len(r.train)) for i, r in enumerate(records)])
         for split, records in made.items()
@@ -235,6 +236,20 @@ def prepare_arc_like(name: str, params: ArcLikeParams, task: dict, slice: dict, 
         "splits": {s: {"items": len(made.items), "dropped": {}} for s, made in splits.items()},
         "sources": [],
     }
+
+
+def builtin_pairs(tasks: dict[str, dict]) -> set[int]:
+    """Hashes of all pairs of the built-in sets that ARC tasks among a stage's `tasks` read."""
+    names: set[str] = set()
+    for task in tasks.values():
+        if task["generator"] == "arc":
+            given = {
+                key: task["params"][key] for key in ("sets", "test_sets") & task["params"].keys()
+            }
+            params = ArcParams(**given)
+            names |= {*params.sets, *params.test_sets} & set(BUILTIN)
+    records = (record for name in sorted(names) for record in load_builtin(name)[0])
+    return {int(mark) for record in records for mark in record.pair_hashes}
 
 
 def prepare_arc(

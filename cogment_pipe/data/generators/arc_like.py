@@ -7,6 +7,8 @@ included, occurs in training.
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
+
 import numpy as np
 from pydantic import Field, model_validator
 
@@ -40,22 +42,31 @@ class ArcLikeParams(Params):
 
 
 def generate(
-    params: ArcLikeParams, side: int, counts: dict[str, int], draws: Draws
+    params: ArcLikeParams,
+    side: int,
+    counts: dict[str, int],
+    draws: Draws,
+    taken: AbstractSet[int] = frozenset(),
 ) -> dict[str, list[ArcRecord]]:
-    """Tasks of every split, each with one test pair; named family-number."""
+    """Tasks of every split, each with one test pair; named family-number.
+
+    No pair has a hash in `taken`: small grids may be those of a real task, met in another split.
+    """
     return {
-        split: [_task(params, side, split, number, draws) for number in range(need)]
+        split: [_task(params, side, split, number, draws, taken) for number in range(need)]
         for split, need in counts.items()
     }
 
 
-def _task(params: ArcLikeParams, side: int, split: str, number: int, draws: Draws) -> ArcRecord:
+def _task(
+    params: ArcLikeParams, side: int, split: str, number: int, draws: Draws, taken: AbstractSet[int]
+) -> ArcRecord:
     rng = draws.stream(split, number)
     for _ in range(TRIES):
         family = params.families[int(rng.integers(len(params.families)))]
         shown = int(rng.integers(params.demonstrations_min, params.demonstrations_max + 1))
         shown = min(shown, max(1, params.context_cells // side**2))
-        pairs = _pairs(FAMILIES[family](rng, side), rng, shown + 1, split)
+        pairs = _pairs(FAMILIES[family](rng, side), rng, shown + 1, split, taken)
         if pairs is not None:
             *shown_pairs, query = pairs.values()
             record = ArcRecord(f"{family}-{number}", tuple(shown_pairs), (query,))
@@ -68,7 +79,9 @@ def _task(params: ArcLikeParams, side: int, split: str, number: int, draws: Draw
     )
 
 
-def _pairs(rule: Rule, rng: np.random.Generator, need: int, split: str) -> dict[int, Pair] | None:
+def _pairs(
+    rule: Rule, rng: np.random.Generator, need: int, split: str, taken: AbstractSet[int]
+) -> dict[int, Pair] | None:
     """Different pairs of one rule that belong to the split, by hash; None when too rare."""
     pairs: dict[int, Pair] = {}
     wanted = SPLITS.index(split)
@@ -77,7 +90,11 @@ def _pairs(rule: Rule, rng: np.random.Generator, need: int, split: str) -> dict[
         if np.array_equal(given, made):
             continue
         mark = pair_hash((given, made))
-        if mark in pairs or split_of(np.array([mark], dtype=np.uint64))[0] != wanted:
+        if (
+            mark in taken
+            or mark in pairs
+            or split_of(np.array([mark], dtype=np.uint64))[0] != wanted
+        ):
             continue
         pairs[mark] = (given, made)
         if len(pairs) == need:

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from cogment_pipe.data.arc_prepare import builtin_pairs
 from cogment_pipe.data.generators import Draws
 from cogment_pipe.data.generators.arc_like import ArcLikeParams, generate
 from cogment_pipe.data.generators.arc_rules import FAMILIES
+from cogment_pipe.data.loaders.arc import load_builtin
 from tests.unit.data.arc_like_oracle import FAMILIES as ORACLE
 from tests.unit.data.arc_like_oracle import answers, key
 
@@ -41,3 +43,17 @@ def test_families_come_about_equally_often():
     made = generate(ArcLikeParams(), 8, {"train": 320}, Draws(1, 1, "arc_like"))["train"]
     counts = [sum(r.id.startswith(f"{family}-") for r in made) for family in FAMILIES]
     assert sum(counts) == 320 and min(counts) > 0 and max(counts) <= 40
+
+
+def test_no_pair_of_a_real_task_is_made():
+    """Promise: what a real task shows or asks is never generated, in whatever split it would be."""
+    params, draws = ArcLikeParams(families=["border"]), Draws(1, 1, "arc_like")
+    plain = generate(params, 6, {"test": 10}, draws)["test"]
+    taken = {int(mark) for record in plain[:5] for mark in record.pair_hashes}
+    other = generate(params, 6, {"test": 10}, draws, taken)["test"]
+    assert not taken & {int(mark) for record in other for mark in record.pair_hashes}
+    real = {"arc": {"generator": "arc", "params": {"side": 10}}, "x": {"generator": "arc_like"}}
+    known = builtin_pairs(real)
+    first = load_builtin("arc1-evaluation")[0][0]
+    assert len(known) > 2000 and int(first.pair_hashes[0]) in known
+    assert builtin_pairs({"x": {"generator": "arc_like", "params": {}}}) == set()
