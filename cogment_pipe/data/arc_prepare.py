@@ -243,10 +243,8 @@ def builtin_pairs(tasks: dict[str, dict]) -> set[int]:
     names: set[str] = set()
     for task in tasks.values():
         if task["generator"] == "arc":
-            given = {
-                key: task["params"][key] for key in ("sets", "test_sets") & task["params"].keys()
-            }
-            params = ArcParams(**given)
+            given = task.get("params", {})
+            params = ArcParams(**{key: given[key] for key in ("sets", "test_sets") if key in given})
             names |= {*params.sets, *params.test_sets} & set(BUILTIN)
     records = (record for name in sorted(names) for record in load_builtin(name)[0])
     return {int(mark) for record in records for mark in record.pair_hashes}

@@ -80,8 +80,8 @@ def step_flops(config: ModelConfig, work: Workload, memory: bool = True) -> int:
     total = updates * (config.n_blocks * (mixer + conv + ffn) + adapter)
     if memory:
         recall = 2 * length * d * (d // config.n_heads)  # one product with M per head
-        read = 2 * length * (2 * d * d + 3 * d * config.memory_hidden)
-        total += recall + read
+        looks = 2 * (recall + 2 * length * 2 * d * d)
+        total += looks + 2 * length * 3 * d * config.memory_hidden
     return total
 
 

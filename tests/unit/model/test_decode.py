@@ -73,7 +73,7 @@ def test_the_cache_changes_no_logit(build, texts, home, segments, halting, tempe
     for cache in (True, False):
         sampling = Recorder(temperature, torch.Generator().manual_seed(0))
         options = {"max_new": 9, "halting": halting, "sampling": sampling, "cache": cache}
-        found.append(generate(build(1), feed, home, **options))
+        found.append(generate(build(2), feed, home, **options))
         logits.append(torch.stack(sampling.seen))
     assert logits[0].shape[0] > 3 and logits[0].std() > 0.1
     torch.testing.assert_close(*logits, atol=1e-4, rtol=1e-4)

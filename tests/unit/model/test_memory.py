@@ -131,7 +131,8 @@ def test_write_equals_a_slow_reference(memory, gate):
 
 
 def test_read_returns_what_was_written(memory):
-    """Query = key of a pair written at strength 1: the product with M is that value."""
+    """Query = key of a pair written at strength 1: the product with M is that value; the answer is
+    asked for in turn, and a share of what that finds is added."""
     hidden = torch.randn(1, 3, 12)
     k = F.normalize(memory._heads(memory.key(hidden)), dim=-1)
     v = F.normalize(memory._heads(memory.value(hidden)), dim=-1)
@@ -141,6 +142,9 @@ def test_read_returns_what_was_written(memory):
     answer = memory.read(state, hidden[:, 2:])
     found = v[:, :, 2].flatten(1)
     out = memory.out(memory.read_norm(found))
+    asked = F.normalize(memory._heads(memory.query(out[:, None])), dim=-1)
+    second = (asked @ state.matrix).transpose(1, 2).flatten(1)
+    out = out + memory.hop_share * memory.out(memory.read_norm(second))
     torch.testing.assert_close(answer[:, 0], out + memory.read_ffn(out), atol=1e-5, rtol=1e-4)
 
 
@@ -195,6 +199,7 @@ def test_untrained_a_read_finds_what_followed():
     words = torch.randn(1, 24, 64)
     with torch.no_grad():
         state, _ = memory.write(memory.start(1), words, None, MemoryWrites(alpha=1.0))
+        memory.hop_share.zero_()
         found = memory.read(state, words)[0]
     alike = F.cosine_similarity(found[:, None], words[0][None], dim=-1)  # (asked, word)
     for ahead in range(1, KEY_TAPS):
