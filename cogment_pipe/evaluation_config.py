@@ -13,6 +13,7 @@ class EvaluationConfig(Strict):
     """How checkpoints are scored; editing it evaluates again and trains nothing."""
 
     batch_size: Count = Field(100, description="items per forward pass")
+    threads: int | None = Field(None, ge=1, description="torch threads; none: the scale's own")
     items: int | None = Field(None, ge=1, description="test items of each task; none: all")
     ahead: int | None = Field(
         None, ge=1, description="test items of each task of stages not yet trained; none: all"

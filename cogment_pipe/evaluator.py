@@ -62,7 +62,7 @@ def evaluate_stage(
     """Score checkpoint `stage` on the test set of each data folder; 0, or 75 when interrupted."""
     content = json.loads(slice) if isinstance(slice, str) else slice
     parsed = EvaluationSlice.model_validate(content)
-    set_determinism(parsed.threads, parsed.deterministic)
+    set_determinism(parsed.evaluation.threads or parsed.threads, parsed.deterministic)
     target = pick_device(device)
     model = load_model(Path(checkpoint)).to(target)
     folders = {stage_of(Path(folder)): Path(folder) for folder in data}

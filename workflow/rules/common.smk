@@ -81,8 +81,15 @@ def evaluation_slice(wildcards):
 
 @workflow_hooks.in_one_line
 def torch_threads(wildcards):
-    """Threads of training and evaluation, as the slice has them."""
+    """Threads of training, as the slice has them."""
     return config_of(wildcards).threads
+
+
+@workflow_hooks.in_one_line
+def evaluation_threads(wildcards):
+    """Threads of an evaluation, as the slice has them."""
+    config = config_of(wildcards)
+    return config.evaluation.threads or config.threads
 
 
 def prepare_source(wildcards):

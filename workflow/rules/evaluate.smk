@@ -22,7 +22,7 @@ rule evaluate_stage:
     retries: CONFIG.runtime.retries
     conda:
         "../envs/cogment.yaml"
-    threads: torch_threads
+    threads: evaluation_threads
     resources:
         gpu=CONFIG.gpus,
         gpu_jobs=min(1, CONFIG.gpus),
