@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,18 @@ def test_twice_the_same_bytes(evaluation, tmp_path):
         for file in ("metrics.json", "predictions.jsonl"):
             one, two = (tmp_path / name / str(stage) / file for name in ("one", "two"))
             assert one.read_bytes() == two.read_bytes()
+
+
+@pytest.mark.parametrize(("asked", "used"), [(None, 2), (1, 1)])
+def test_an_evaluation_has_threads_of_its_own(evaluation, tmp_path, asked, used):
+    """Part of what fixes the bits; where none are given, those of the scale."""
+    before = torch.get_num_threads()
+    wide = replace(evaluation, slice={**evaluation.slice, "threads": 2})
+    try:
+        evaluate(wide, 0, tmp_path, threads=asked)
+        assert torch.get_num_threads() == used
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("stage", [1, 2, 4])

@@ -46,6 +46,7 @@ CHANGES = [
     ("stages.4.max_refinement_steps=3", {"stage4", "evaluation"}),
     ("stages.2.max_refinement_steps=4", {"stage2", "stage3", "stage4", "evaluation"}),
     ("evaluation.bootstrap=60", {"evaluation"}),
+    ("evaluation.threads=1", {"evaluation"}),
     ("report.title=x", {"report"}),
     ("runtime.snapshot_every=7", set()),
     ("runtime.log_every=7", set()),
