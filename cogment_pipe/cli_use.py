@@ -16,7 +16,7 @@ from cogment_pipe.cli_parser import command
 from cogment_pipe.errors import CogmentError
 
 AUGMENTATIONS = ("dihedral", "bands", "relabel")
-MIXERS = ("auto", "token_mlp", "attention")
+MIXERS = ("auto", "token_mlp", "attention", "convolution")
 MOST_THREADS = 4  # by default: more do not help models of this size
 
 FIT_NOTES = """\
@@ -35,7 +35,7 @@ going on after a kill gives the same bits, but another day or machine gives anot
 --steps N is the same number everywhere.
 
 mixer auto: token_mlp where every training answer is a Latin square of at most 100 cells, as in
-Sudoku; else attention with a 3x3 convolution (mazes, pictures).
+Sudoku; convolution alone for mazes; else attention with a 3x3 convolution.
 Augmentation is never on by itself. dihedral turns and mirrors square grids; bands permutes rows,
 columns, bands and stacks of a Sudoku; relabel renames the symbols of Latin squares. The last two
 are refused where the data contradicts them; that turning keeps your answers right, you must know.

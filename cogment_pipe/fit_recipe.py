@@ -32,7 +32,12 @@ MODEL = {
     "adapter_rank": 1,
 }
 # A short refinement step, so that a second of training holds many (docs/decisions.md).
-GRID_MODEL = {"n_blocks": 1, "z_updates": 1}
+SHORT = {"n_blocks": 1, "z_updates": 1}
+GRID_MODEL = {
+    "token_mlp": SHORT,
+    "attention": SHORT,
+    "convolution": SHORT | {"d_model": 96, "n_heads": 3, "ffn_hidden": 192},
+}
 TEXT_MODEL = {"n_blocks": 2, "z_updates": 2}
 # Every component at the stage's learning rate.
 OPTIMIZER = {"core_lr": 3e-4, "memory_lr": 3e-4, "halting_lr": 3e-4, "other_lr": 3e-4}
@@ -43,12 +48,15 @@ STAGE = {
     "source": "corpora",
     "tasks": {},
 }
-# By mixer. The depth grows to the very end, since fresh items teach more than further steps.
+# By mixer. The depth grows late, since fresh items teach more than further steps; but a convolution
+# must train its last steps for longer, or answers that were right drift off in them.
 GRID_PACE = {
     "token_mlp": {"max_refinement_steps": 8, "batch_size": 32, "learning_rate": 3e-3},
     "attention": {"max_refinement_steps": 12, "batch_size": 8, "learning_rate": 2e-3},
+    "convolution": {"batch_size": 16, "learning_rate": 5e-3, "ema": 0.997, "depth_ramp": 0.7},
 }
 GRID_RAMP, TEXT_RAMP = 1.0, 0.5
+LOCAL_STEPS = 4 / 3  # refinement steps per cell of the longer side: content moves two cells a step
 TEXT_PACE = {"max_refinement_steps": 2, "batch_size": 16, "learning_rate": 1e-3}
 
 
@@ -67,11 +75,14 @@ def choose_mixer(puzzles: Puzzles, asked: str) -> tuple[str, str]:
     """(mixer, why). Token mixing for Latin answers on small boards, else attention.
 
     A Latin answer ties every cell to its whole row and column, wherever they lie, which fixed
-    weights between places learn quickly; a path or a picture is local, and the same everywhere.
+    weights between places learn quickly; a picture may follow any rule. In a maze a cell need only
+    know its neighbours, again and again.
     """
     height, width = puzzles.shape
     if asked != "auto":
         return asked, "asked for"
+    if puzzles.kind == "maze":
+        return "convolution", "the path through a maze follows from each cell's neighbours"
     if puzzles.latin and height * width <= TOKEN_CELLS:
         return "token_mlp", "every answer is a Latin square, of at most 100 cells"
     why = "more than 100 cells" if puzzles.latin else "the answers are no Latin squares"
@@ -83,7 +94,7 @@ def grid_slice(puzzles: Puzzles, wish: Wish, steps: int) -> StageSlice:
     height, width = puzzles.shape
     mixer, _ = choose_mixer(puzzles, wish.mixer)
     tokens = mixer == "token_mlp"
-    model = GRID_MODEL | {
+    model = GRID_MODEL[mixer] | {
         "grid_symbols": puzzles.symbols,
         "max_side": max(height, width),
         "vocab_size": 1,
@@ -92,10 +103,12 @@ def grid_slice(puzzles: Puzzles, wish: Wish, steps: int) -> StageSlice:
         "mixer_cells": height * width if tokens else 0,
         "conv": not tokens,
     }
-    stage = GRID_PACE[mixer] | {
+    reach = {"max_refinement_steps": round(LOCAL_STEPS * max(height, width))}
+    stage = {
+        "depth_ramp": GRID_RAMP,
+        **(reach | GRID_PACE[mixer]),
         "name": "FIT",
         "sequence_length": height * width,
-        "depth_ramp": GRID_RAMP,
         "memory": {"read": False},  # a grid is one segment: there is nothing to remember
         "augmentation_rate": 1.0 if wish.augment else 0.0,
         "augmentation_types": [AUGMENTATIONS[name] for name in wish.augment],

@@ -85,7 +85,7 @@ class ModelConfig(Strict):
     head_hidden: Count = Field(1024, description="hidden width of the grid head's SwiGLU")
     adapter_rank: Count = Field(96, description="rank of each stage's adapters")
     memory_hidden: Count = Field(832, description="hidden width of the memory's read SwiGLU")
-    mixer: Literal["attention", "token_mlp"] = Field(
+    mixer: Literal["attention", "token_mlp", "convolution"] = Field(
         "attention", description="how positions of a grid exchange content"
     )
     mixer_cells: int = Field(0, ge=0, description="fixed number of cells; token_mlp only")
@@ -96,6 +96,8 @@ class ModelConfig(Strict):
             raise ValueError("d_model / n_heads must be a whole multiple of 4 (2-D RoPE)")
         if self.mixer == "token_mlp" and not self.mixer_cells:
             raise ValueError("mixer token_mlp needs mixer_cells (the fixed number of cells)")
+        if self.mixer == "convolution" and not self.conv:
+            raise ValueError("mixer convolution needs model.conv true: nothing else mixes cells")
         return self
 
 

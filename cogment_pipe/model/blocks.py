@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cogment_pipe.stage_config import ModelConfig
+
 
 class Tape:
     """Keys and values of earlier positions, one entry per attention call, in the order of calls.
@@ -230,30 +232,37 @@ def token_hidden(cells: int, ffn_hidden: int) -> int:
 
 
 class Block(nn.Module):
-    """x <- norm(x + mixer(x) + conv(x)); x <- norm(x + SwiGLU(x))."""
+    """x <- norm(x + mixer(x) + conv(x)); x <- norm(x + SwiGLU(x)).
 
-    def __init__(
-        self, d_model: int, n_heads: int, ffn_hidden: int, conv: bool, mixer_cells: int = 0
-    ) -> None:
+    With `mixer: convolution` the convolution alone mixes positions, one cell further each time.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        if mixer_cells:
-            self.mixer: nn.Module = TokenMLP(mixer_cells, token_hidden(mixer_cells, ffn_hidden))
-        else:
-            self.mixer = Attention(d_model, n_heads)
-        self.conv = DepthwiseConv(d_model) if conv else None
-        self.ffn = SwiGLU(d_model, ffn_hidden)
+        d_model, hidden = config.d_model, config.ffn_hidden
+        self.mixer: nn.Module | None = None
+        if config.mixer == "token_mlp":
+            cells = config.mixer_cells
+            self.mixer = TokenMLP(cells, token_hidden(cells, hidden))
+        elif config.mixer == "attention":
+            self.mixer = Attention(d_model, config.n_heads)
+        self.conv = DepthwiseConv(d_model) if config.conv else None
+        self.ffn = SwiGLU(d_model, hidden)
         self.mixer_norm = RMSNorm(d_model)
         self.ffn_norm = RMSNorm(d_model)
 
     def forward(
         self, x: Tensor, geo: Geometry, extra: tuple[Tensor, Tensor] | None = None
     ) -> Tensor:
-        tokens = isinstance(self.mixer, TokenMLP)
-        mixed = self.mixer(x) if tokens else self.mixer(x, geo, extra)
-        if self.conv is not None:
-            mixed = mixed + self._around(x, geo)
-        x = self.mixer_norm(x + mixed)
+        x = self.mixer_norm(x + self._mix(x, geo, extra))
         return self.ffn_norm(x + self.ffn(x))
+
+    def _mix(self, x: Tensor, geo: Geometry, extra: tuple[Tensor, Tensor] | None) -> Tensor:
+        """What positions tell each other: by the mixer, the convolution, or both."""
+        if self.mixer is None:
+            return self._around(x, geo)
+        mixed = self.mixer(x) if isinstance(self.mixer, TokenMLP) else self.mixer(x, geo, extra)
+        return mixed if self.conv is None else mixed + self._around(x, geo)
 
     def _around(self, x: Tensor, geo: Geometry) -> Tensor:
         """The convolution: over the grid, or along the text."""

@@ -72,6 +72,8 @@ def step_flops(config: ModelConfig, work: Workload, memory: bool = True) -> int:
     ffn = 2 * length * 3 * d * config.ffn_hidden
     if config.mixer == "token_mlp":
         mixer = 2 * d * 3 * length * token_hidden(config.mixer_cells, config.ffn_hidden)
+    elif config.mixer == "convolution":
+        mixer = 0  # counted below
     else:
         projections = 2 * length * 4 * d * d
         mixer = projections + 2 * 2 * length * (length + work.context) * d

@@ -38,11 +38,7 @@ class RefinementCore(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        cells = config.mixer_cells if config.mixer == "token_mlp" else 0
-        self.blocks = nn.ModuleList(
-            Block(config.d_model, config.n_heads, config.ffn_hidden, config.conv, cells)
-            for _ in range(config.n_blocks)
-        )
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_blocks))
         self.z_updates = config.z_updates
         self.y_start = nn.Parameter(torch.randn(config.d_model) * 0.5)
         self.z_start = nn.Parameter(torch.randn(config.d_model) * 0.5)

@@ -49,8 +49,10 @@ class GridFeed:
             )
         if min(height, width) > 1 and max(height, width) > config.max_side:
             raise ValueError(f"grid is {height} x {width}; model.max_side allows {config.max_side}")
-        if config.mixer == "token_mlp" and self.context is not None:
-            raise ValueError("demonstrations need model.mixer attention; token_mlp has no keys")
+        if config.mixer != "attention" and self.context is not None:
+            raise ValueError(
+                f"demonstrations need model.mixer attention; {config.mixer} has no keys"
+            )
         if not 0 <= self.task < config.max_tasks:
             raise ValueError(
                 f"task {self.task}; model.max_tasks allows 0 to {config.max_tasks - 1}"
@@ -107,8 +109,8 @@ class TextFeed:
         """Raise ValueError where a length or a token is outside the model's limits."""
         if self.tokens.ndim != 2:
             raise ValueError(f"tokens must be (batch, length), got {tuple(self.tokens.shape)}")
-        if config.mixer == "token_mlp":
-            raise ValueError("text needs model.mixer attention; token_mlp would see later tokens")
+        if config.mixer != "attention":
+            raise ValueError(f"text needs model.mixer attention, not {config.mixer}")
         _check_ids("tokens", self.tokens, config.vocab_size, "vocabulary", "vocab_size")
         batch, width = self.tokens.shape
         for name, given in (("prompt_length", self.prompt_length), ("length", self.length)):

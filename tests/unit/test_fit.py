@@ -147,14 +147,14 @@ def test_the_speed_is_measured(data, tmp_path):
 
 
 def test_mazes_are_trained_and_answered_in_the_shape_of_y(tmp_path, capsys):
-    """An .npz of mazes with five symbols: trained by attention, answers written like y_test."""
+    """An .npz of mazes with five symbols: trained without attention, answers like y_test."""
     arrays = own_models.write_mazes(tmp_path / "mazes.npz")
     assert set(np.unique(arrays["y_test"])) <= {1, 2, 3, 4, 5}
     out, answers = tmp_path / "out", tmp_path / "pred.npy"
     assert cli.main(words(tmp_path / "mazes.npz", out, "--augment", "dihedral")) == 0
     said = json.loads(one_line(capsys.readouterr().out))
     assert said["puzzle"] == "maze" and said["items"] == 6
-    assert cogment_pipe.load(out, device="cpu").model.config.mixer == "attention"
+    assert cogment_pipe.load(out, device="cpu").model.config.mixer == "convolution"
     data = ("--data", str(tmp_path / "mazes.npz"), "--out", str(answers))
     assert cli.main(["predict", "--model", str(out), *data]) == 0
     assert np.load(answers).shape == arrays["y_test"].shape == (6, 7, 7)

@@ -59,6 +59,18 @@ def test_operations_of_a_grid_step_are_those_counted_while_it_runs(model, grids,
     assert counter.get_total_flops() - stops == budget.head_flops(model.config, work)
 
 
+@pytest.mark.parametrize("mixer", ["token_mlp", "convolution"])
+@torch.no_grad()
+def test_operations_of_a_step_without_attention(build, grids, mixer):
+    """Torch counts the same for the other mixers."""
+    model = build(mixer=mixer, mixer_cells=12)
+    encoded = model.prepare(grids(batch=1), MemoryWrites())
+    carry = model.start(encoded)
+    with FlopCounterMode(display=False) as counter:
+        model.step(encoded, carry)
+    assert counter.get_total_flops() == budget.step_flops(model.config, Workload(12))
+
+
 @torch.no_grad()
 def test_operations_of_a_text_step(model, texts):
     """On text the convolution is written out and not counted by torch; all else agrees."""
