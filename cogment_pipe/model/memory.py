@@ -87,6 +87,7 @@ class GatedLTM(nn.Module):
         # How much of the state joins the input in what is asked and written: none at the start. A
         # trained state has one large component common to all positions, which makes keys alike.
         self.state_share = nn.Parameter(torch.zeros(d_model))
+        # How much of the second look joins the first, which is all that most questions need.
         self.hop_share = nn.Parameter(torch.full((d_model,), 0.5))
         self.answer_share = nn.Parameter(torch.ones(d_model))  # of what is found, to the text head
         self.query = linear(d_model, d_model)
