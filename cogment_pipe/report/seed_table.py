@@ -1,14 +1,17 @@
-"""The table of finished runs that differ in their seed: each figure side by side, and the least."""
+"""The table of finished runs that differ in their seed: figures side by side, and the worst."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from cogment_pipe.errors import CogmentError
 
-# What stands below a task's own row, where the evaluation has it: (where, key, words).
+# What stands below a task's own row, where the evaluation has it: (where, key, words, worst).
 BELOW = (
-    ("also", "cells_gain", "cells above the best of copy, background, majority"),
-    ("also", "cells_gain_low", "the same, lower 95% bound"),
-    ("controls", "memory_zeroed", "the same, memory read as zero"),
+    ("also", "cells_gain", "cells above the best of copy, background, majority", min),
+    ("also", "cells_gain_low", "the same, lower 95% bound", min),
+    # a control that must fail: the more it has, the worse
+    ("controls", "memory_zeroed", "the same, memory read as zero", max),
 )
 GRIDS = "2"  # the stage whose score the last checkpoint has to keep
 
@@ -27,7 +30,7 @@ def markdown(runs: list[dict]) -> str:
     runs = sorted(runs, key=lambda run: run["seed"])
     seeds = " / ".join(str(run["seed"]) for run in runs)
     lines = [
-        f"| stage | task | metric | seed {seeds} | least | items |",
+        f"| stage | task | metric | seed {seeds} | worst | items |",
         "|---|---|---|---|---|---|",
     ]
     for k, tasks in sorted(runs[0]["own_test"].items()):
@@ -35,9 +38,10 @@ def markdown(runs: list[dict]) -> str:
             each = [run["own_test"][k][task] for run in runs]
             values = [one["value"] for one in each]
             lines.append(_row(k, task, each[0]["metric"], values, each[0]["n"]))
-            for where, key, words in BELOW:
+            for where, key, words, worst in BELOW:
                 if key in each[0][where]:
-                    lines.append(_row("", "", words, [one[where][key] for one in each], ""))
+                    values = [one[where][key] for one in each]
+                    lines.append(_row("", "", words, values, "", worst))
     kept = [run["kept"].get(GRIDS) for run in runs]
     if None not in kept:
         words = f"last checkpoint on stage {GRIDS}, of that stage's own score"
@@ -49,6 +53,13 @@ def markdown(runs: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def _row(stage: str, task: str, metric: str, values: list[float], items: int | str) -> str:
+def _row(
+    stage: str,
+    task: str,
+    metric: str,
+    values: list[float],
+    items: int | str,
+    worst: Callable[[list[float]], float] = min,
+) -> str:
     each = " / ".join(f"{value:.3f}" for value in values)
-    return f"| {stage} | {task} | {metric} | {each} | {min(values):.3f} | {items} |"
+    return f"| {stage} | {task} | {metric} | {each} | {worst(values):.3f} | {items} |"
