@@ -72,7 +72,7 @@ class Wish:
 
 
 def choose_mixer(puzzles: Puzzles, asked: str) -> tuple[str, str]:
-    """(mixer, why). Token mixing for Latin answers on small boards, else attention.
+    """(mixer, why). Convolution for mazes, token mixing for Latin answers, else attention.
 
     A Latin answer ties every cell to its whole row and column, wherever they lie, which fixed
     weights between places learn quickly; a picture may follow any rule. In a maze a cell need only
