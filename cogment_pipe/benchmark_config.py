@@ -259,6 +259,7 @@ class PuzzleTask(Strict):
     generator: Literal["sudoku", "maze"] = Field(description="as in a stage's tasks")
     params: dict[str, Any] = Field({}, description="its parameters")
     augment: list[str] = Field([], description="symmetries that `fit` is told of")
+    views: Count = Field(1, description="symmetric images that vote at the test")
     budgets: dict[Count, Rate] = Field(
         {}, description="seconds of training: share of whole grids to reach"
     )

@@ -39,6 +39,9 @@ Sudoku; convolution alone for mazes; else attention with a 3x3 convolution.
 Augmentation is never on by itself. dihedral turns and mirrors square grids; bands permutes rows,
 columns, bands and stacks of a Sudoku; relabel renames the symbols of Latin squares. The last two
 are refused where the data contradicts them; that turning keeps your answers right, you must know.
+--views K also solves K images of each test puzzle under the symmetries of --augment and lets them
+vote (`voted`, beside the figures of one pass): K times the work at the test, none in training. On a
+folder that has ended it tests again and trains nothing.
 
 DIR gets checkpoint.pt, model.safetensors, config.json, metrics.jsonl, summary.json, manifest.json
 and fit.json; stdout the test's figures as JSON. The same command again goes on where it was cut
@@ -70,6 +73,13 @@ def add_fit(subparsers: Any) -> None:
     _add_device(parser)
     parser.add_argument("--seed", type=_whole, default=0)
     parser.add_argument("--augment", type=_names, default=(), metavar="NAME[,NAME]")
+    parser.add_argument(
+        "--views",
+        type=_count,
+        default=1,
+        metavar="K",
+        help="that vote at the test, see below",
+    )
     parser.add_argument("--mixer", choices=MIXERS, default="auto")
     parser.add_argument("--shape", type=_shape, metavar="HxW", help="of grids given as rows")
     parser.add_argument(
@@ -112,7 +122,14 @@ def add_predict(subparsers: Any) -> None:
         metavar="K",
         help="solve from K starting states and keep the answer that the model trusts most",
     )
-    parser.add_argument("--seed", type=_whole, default=0, help="of the rollouts")
+    parser.add_argument(
+        "--views",
+        type=_count,
+        default=1,
+        metavar="K",
+        help="solve K symmetric images of the puzzle and take the answer they trust most together",
+    )
+    parser.add_argument("--seed", type=_whole, default=0, help="of the rollouts and views")
     _add_device(parser)
 
 
@@ -138,6 +155,7 @@ def fit(arguments: Namespace) -> int:
             wish,
             arguments.device,
             arguments.shape,
+            arguments.views,
         )
     )
 
@@ -152,7 +170,7 @@ def predict(arguments: Namespace) -> None:
     from cogment_pipe.predict_model import Request
 
     names = ("item", "data", "out", "document", "png", "steps", "json", "model", "device")
-    names += ("refinement_steps", "rollouts", "seed")
+    names += ("refinement_steps", "rollouts", "views", "seed")
     run(Request(**{name: getattr(arguments, name) for name in names}))
 
 

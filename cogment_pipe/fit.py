@@ -21,12 +21,19 @@ from cogment_pipe import fit_score
 from cogment_pipe.atomic import sha256_file, write_json
 from cogment_pipe.closure import source_hash
 from cogment_pipe.data.corpus import split_corpus
-from cogment_pipe.data.own_puzzles import check_augmentation, read_puzzles, write_puzzles
+from cogment_pipe.data.own_puzzles import (
+    Puzzles,
+    check_augmentation,
+    labels,
+    read_puzzles,
+    write_puzzles,
+)
 from cogment_pipe.data.prepare import prepare_stage
 from cogment_pipe.data.tokenizer import train_tokenizer
 from cogment_pipe.determinism import seed_global, set_determinism
 from cogment_pipe.errors import CogmentError
 from cogment_pipe.fit_recipe import (
+    AUGMENTATIONS,
     GRID_STAGE,
     TEXT_STAGE,
     Wish,
@@ -43,6 +50,7 @@ from cogment_pipe.stage_run import pick_device, pick_precision
 from cogment_pipe.stage_trainer import StageTrainer
 from cogment_pipe.stopwatch import Stopwatch
 from cogment_pipe.trainer import items, train_stage
+from cogment_pipe.views import Symmetries
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +71,7 @@ class FitOptions:
     wish: Wish
     device: str = "auto"
     shape: tuple[int, int] | None = None
+    views: int = 1
 
 
 def fit(options: FitOptions) -> int:
@@ -77,29 +86,60 @@ def fit(options: FitOptions) -> int:
     text = holds_questions(options.data)
     number = TEXT_STAGE if text else GRID_STAGE
     record = open_record(out, asked(options))
-    if record.get("test") and not verify_manifest(out):
+    trained = bool(record.get("test")) and not verify_manifest(out)
+    if trained and options.views in (1, _views(record)):
         return report(record)
     make, puzzles = _text_data(options, work) if text else _grid_data(options, work)
-    if "steps" not in record:
-        record |= plan(options, make, number, work)
-        write_json(out / RECORD, record)
-    slice = make(record["steps"])
-    code = train(slice, number, options, work, record["steps"])
-    if code:
-        return code
-    if text:
-        shutil.copyfile(work / "tokenizer.json", out / "tokenizer.json")
-    clock = Stopwatch(work / "seconds.json", 1)
-    record["train_seconds"] = round(clock.seconds, 3)
-    record["puzzle"] = "questions" if text else puzzles.kind
-    record["grid"] = None if text else list(puzzles.shape)
+    record["symmetries"] = symmetries(options, puzzles)
+    if not trained:
+        code = _train(options, record, make, number)
+        if code:
+            return code
+        record["puzzle"] = "questions" if text else puzzles.kind
+        record["grid"] = None if text else list(puzzles.shape)
     if text:
         record["test"] = fit_score.questions(out, work, options.device)
     else:
-        record["test"] = fit_score.grids(out, puzzles.splits["test"], options.device)
+        write_json(out / RECORD, record)  # the solver reads the symmetries
+        test = puzzles.splits["test"]
+        record["test"] = fit_score.grids(out, test, options.device, options.views)
     write_json(out / RECORD, record)
     shutil.rmtree(work)
     return report(record)
+
+
+def _train(options: FitOptions, record: dict[str, Any], make: Any, number: int) -> int:
+    """Train the stage and note in `record` what it took; the exit code."""
+    out, work = options.out, options.out / WORK
+    if "steps" not in record:
+        record |= plan(options, make, number, work)
+        write_json(out / RECORD, record)
+    code = train(make(record["steps"]), number, options, work, record["steps"])
+    if not code:
+        record["train_seconds"] = round(Stopwatch(work / "seconds.json", 1).seconds, 3)
+        if number == TEXT_STAGE:
+            shutil.copyfile(work / "tokenizer.json", out / "tokenizer.json")
+    return code
+
+
+def symmetries(options: FitOptions, puzzles: Puzzles | None) -> dict[str, list] | None:
+    """What fit.json says of them; CogmentError where there are not as many views as asked for."""
+    augment = options.wish.augment if puzzles is not None else ()
+    if not augment and options.views > 1:
+        raise CogmentError("--views: needs grids whose symmetries --augment names; leave it out")
+    if not augment:
+        return None
+    known = Symmetries(tuple(AUGMENTATIONS[name] for name in augment), tuple(labels(puzzles)))
+    try:
+        known.views(puzzles.shape, options.views, seed=0)  # as the test draws them
+    except ValueError as error:
+        raise CogmentError(f"--{error}") from None
+    return {"types": list(known.types), "labels": list(known.labels)}
+
+
+def _views(record: dict[str, Any]) -> int:
+    """Views by which a finished run was tested."""
+    return record["test"].get("voted", {}).get("views", 1)
 
 
 def report(record: dict[str, Any]) -> int:

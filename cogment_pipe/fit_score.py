@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,21 @@ from cogment_pipe.stage_config import HomeConfig
 BATCH = 250
 
 
-def grids(folder: Path, test: GridSplit, device: str) -> dict[str, Any]:
+def grids(folder: Path, test: GridSplit, device: str, views: int = 1) -> dict[str, Any]:
     """exact: share of grids wholly right where scored; cells: share of right blank cells.
 
-    by_step: exact after each refinement step.
+    by_step: exact after each refinement step. With more than one view the same of their vote, under
+    `voted`; `seconds` is what each took.
     """
-    found = solve_all(load(folder, device=device), test.inputs)
+    solver = load(folder, device=device)
+    alone = _figures(solver, test, 1)
+    return alone if views == 1 else alone | {"voted": _figures(solver, test, views)}
+
+
+def _figures(solver: Solver, test: GridSplit, views: int) -> dict[str, Any]:
+    begun = time.perf_counter()
+    found = solve_all(solver, test.inputs, views=views)
+    seconds = time.perf_counter() - begun
     targets = test.targets
     scored = targets != STORED_IGNORE
     right = (found == targets) | ~scored  # (T, N, H, W)
@@ -38,6 +48,8 @@ def grids(folder: Path, test: GridSplit, device: str) -> dict[str, Any]:
         "cells": _digits(right[-1][asked].mean()) if asked.any() else 1.0,
         "by_step": [_digits(value) for value in exact],
         "refinement_steps": len(found),
+        "views": views,
+        "seconds": round(seconds, 3),
     }
 
 

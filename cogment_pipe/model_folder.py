@@ -1,7 +1,8 @@
 """From a stage's folder to a `Solver`: averaged weights, and the settings of every stage so far.
 
 Reads model.safetensors and config.json, and config.json of the earlier stages beside them; the
-weights are checked against the stage's manifest where it is there.
+weights are checked against the stage's manifest where it is there. fit.json of a user's own model
+says which symmetries its puzzles have.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from cogment_pipe.solver import Solver
 from cogment_pipe.stage_config import StageSlice
 from cogment_pipe.stage_run import pick_device, verify_parent
 from cogment_pipe.stage_trainer import load_weights
+from cogment_pipe.views import read_symmetries
 
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
+WEIGHTS, CONFIG, FIT_RECORD = "model.safetensors", "config.json", "fit.json"
 
 
 def load(
@@ -66,6 +68,7 @@ def load(
         stages,
         homes=own.homes,
         tokenizer=None if tokenizer is None else Path(tokenizer),
+        symmetries=read_symmetries(folder / FIT_RECORD),
     )
 
 

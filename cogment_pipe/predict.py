@@ -171,8 +171,8 @@ def answer(request: Request, model: Model, question: str) -> None:
         raise CogmentError(
             f"this model solves {model.puzzle} puzzles, and the text is none (a question?)"
         )
-    if request.png is not None or request.rollouts > 1:
-        raise CogmentError("--png and --rollouts are for puzzles, and this is a question")
+    if request.png is not None or max(request.rollouts, request.views) > 1:
+        raise CogmentError("--png, --rollouts and --views are for puzzles; this is a question")
     document = None
     if request.document is not None:
         if not request.document.is_file():

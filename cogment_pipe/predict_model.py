@@ -30,6 +30,7 @@ class Request:
     device: str = "auto"
     refinement_steps: int | None = None
     rollouts: int = 1
+    views: int = 1
     seed: int = 0
 
 
@@ -54,6 +55,7 @@ class Model:
                 task=task,
                 steps=request.refinement_steps,
                 rollouts=request.rollouts,
+                views=request.views,
                 seed=request.seed,
                 **options,
             )

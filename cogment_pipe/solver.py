@@ -11,19 +11,21 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from cogment_pipe.data.augment import Augmentation
 from cogment_pipe.data.batch import TASK_IDS, GridBatch
 from cogment_pipe.data.text_dataset import ROUND
 from cogment_pipe.data.text_layout import TextExample
 from cogment_pipe.data.text_prepare import Limits, encode, fit
 from cogment_pipe.data.tokenizer import Tokenizer, load_tokenizer
 from cogment_pipe.errors import CogmentError
-from cogment_pipe.inference import NOISE, Halting, better, refine
+from cogment_pipe.inference import NOISE, Halting, Refined, better, refine
 from cogment_pipe.model.core import Carry
 from cogment_pipe.model.decode import generate
-from cogment_pipe.model.feed import TextFeed, to_feed
+from cogment_pipe.model.feed import GridFeed, TextFeed, to_feed
 from cogment_pipe.model.model import Cogment
 from cogment_pipe.rng import torch_stream
 from cogment_pipe.stage_config import HomeConfig, StageConfig
+from cogment_pipe.views import Symmetries, built_in, refine_views
 
 TEXT_STAGES = (3, 4)
 # stage whose adapters a built-in task trains; own data (`grids`, `qa`) has the stage of its run
@@ -71,6 +73,7 @@ class Solver:
         stages: configurations of the stages that are known, by number.
         homes: how items of further stages are refined, where no more than that is known.
         tokenizer: file of the tokenizer; only `answer` reads it.
+        symmetries: of own puzzles (task `grids`); those of built-in tasks are known.
     """
 
     def __init__(
@@ -81,10 +84,11 @@ class Solver:
         *,
         homes: dict[int, HomeConfig] | None = None,
         tokenizer: Path | None = None,
+        symmetries: Symmetries | None = None,
     ) -> None:
         self.model, self.stage, self.stages = model.eval(), stage, stages
         self.homes = {**(homes or {}), **{k: HomeConfig.of(s) for k, s in stages.items()}}
-        self.tokenizer = tokenizer
+        self.tokenizer, self.symmetries = tokenizer, symmetries
         self._coder: Tokenizer | None = None
 
     @property
@@ -104,6 +108,7 @@ class Solver:
         context: np.ndarray | None = None,
         context_position: np.ndarray | None = None,
         rollouts: int = 1,
+        views: int = 1,
         seed: int = 0,
     ) -> Solution:
         """Solve one grid or a batch of equal-sized grids.
@@ -121,10 +126,14 @@ class Solver:
             rollouts: solve from so many starting states, the model's own and randomly moved ones,
                 and keep for each grid the answer with the highest confidence. `steps` of the
                 solution counts one of them; the work is `rollouts` times as much.
-            seed: of the random moves.
+            views: solve so many images of each grid under the symmetries of its task, turn the
+                answers back, and take the one whose views trust it most together. `steps` is the
+                most that a view took; the work is `views` times as much.
+            seed: of the random moves and the views.
 
         Raises:
-            ValueError: a shape, symbol, task or halting rule that there is not.
+            ValueError: a shape, symbol, task or halting rule that there is not; `views` of a task
+                whose symmetries are not known, or more than it has.
             CogmentError: a stage that is not trained yet, or whose settings are not known.
         """
         given = np.asarray(grids)
@@ -138,22 +147,27 @@ class Solver:
         if (context is None) != (context_position is None):
             raise ValueError("context and context_position come together")
         _check_run(halting, steps)
-        if rollouts < 1:
-            raise ValueError(f"rollouts must be at least 1, not {rollouts}")
+        if rollouts < 1 or views < 1:
+            name, value = ("rollouts", rollouts) if rollouts < 1 else ("views", views)
+            raise ValueError(f"{name} must be at least 1, not {value}")
         batch = _rows(given)
-        rows = np.arange(len(batch))
-        blank = np.full_like(batch, -100)
-        shown = GridBatch(task, TASK_IDS[task], batch, blank, rows)
-        if context is not None:
-            shown.context, shown.context_position = _rows(context), _rows(context_position)
+        demonstrations = None if context is None else (_rows(context), _rows(context_position))
         number = HOMES.get(task, self.stage) if stage is None else int(stage)
-        feed = to_feed(shown, number, self.device)
         home = self._home(number).for_task(task)
         run = {"halting": halting, "exact_threshold": threshold, "max_steps": steps}
-        refined = refine(self.model, feed, home, **run)
-        for turn in range(1, rollouts):
-            noise = self._noise(batch[0].size, len(batch), seed, turn)
-            refined = better(refined, refine(self.model, feed, home, **run, noise=noise))
+
+        def one(grids: np.ndarray) -> Refined:
+            feed = self._grid_feed(task, grids, number, demonstrations)
+            refined = refine(self.model, feed, home, **run)
+            for turn in range(1, rollouts):
+                noise = self._noise(grids[0].size, len(grids), seed, turn)
+                refined = better(refined, refine(self.model, feed, home, **run, noise=noise))
+            return refined
+
+        if views > 1:
+            refined = refine_views(one, batch, self._views(task, batch.shape[1:], views, seed))
+        else:
+            refined = one(batch)
         shape = batch.shape
         by_step = None
         if refined.by_step is not None:
@@ -166,6 +180,31 @@ class Solver:
             refined.exact.numpy()[one],
             None if by_step is None else by_step[:, one],
         )
+
+    def _grid_feed(
+        self,
+        task: str,
+        grids: np.ndarray,
+        stage: int,
+        demonstrations: tuple[np.ndarray, np.ndarray] | None,
+    ) -> GridFeed:
+        """Grids (B, H, W) without answers, and what demonstrates their task."""
+        blank = np.full_like(grids, -100)
+        shown = GridBatch(task, TASK_IDS[task], grids, blank, np.arange(len(grids)))
+        if demonstrations is not None:
+            shown.context, shown.context_position = demonstrations
+        return to_feed(shown, stage, self.device)
+
+    def _views(
+        self, task: str, shape: tuple[int, int], count: int, seed: int
+    ) -> list[Augmentation]:
+        """The images of grids (H, W) that vote."""
+        known = self.symmetries if task == "grids" else built_in(task, shape)
+        if known is None:
+            raise ValueError(
+                f"no symmetries are known of {task!r}; `fit --augment` tells a model of them"
+            )
+        return known.views(shape, count, seed)
 
     def _noise(self, cells: int, rows: int, seed: int, turn: int) -> Carry:
         """Moves of the starting states y, z (B, L, D); drawn on the CPU, alike on every device."""

@@ -47,7 +47,10 @@ def puzzles_words(wildcards):
     """What `fit` is told of a puzzle task besides data, budget and seed."""
     task = PUZZLES.tasks[wildcards.task]
     augment = [f"--augment {','.join(task.augment)}"] if task.augment else []
-    return " ".join([*augment, *(f"--set {shlex.quote(word)}" for word in task.set)])
+    views = [f"--views {task.views}"] if task.views > 1 else []
+    return " ".join(
+        [*augment, *views, *(f"--set {shlex.quote(word)}" for word in task.set)]
+    )
 
 
 def throughput_cell_slice(wildcards):

@@ -14,7 +14,7 @@ from cogment_pipe.errors import CogmentError
 from cogment_pipe.provenance import verify_manifest
 from cogment_pipe.slices import puzzles_slice
 
-SHIPPED = ("sudoku4", "sudoku9_easy", "sudoku9_hard", "maze9", "maze15")  # `_long`: the same
+SHIPPED = ("sudoku4", "sudoku9_easy", "sudoku9_hard", "maze9", "maze15")
 
 
 @pytest.mark.parametrize("task", SHIPPED)
@@ -46,13 +46,17 @@ def test_a_wrong_parameter_names_the_task(tmp_path):
     assert not (tmp_path / "m.npz").exists()
 
 
-def record(folder, exact, **other):
+def record(folder, exact, voted=None, **other):
     folder.mkdir(parents=True)
+    figures = {"items": 500, "refinement_steps": 8, "seconds": 4.04}
+    test = {"exact": exact, "views": 1, **figures}
+    if voted is not None:
+        test["voted"] = {"exact": voted, "views": 8, **figures, "seconds": 30.0}
     content = {
         "asked": {"threads": 2},
         "steps": 7,
         "train_seconds": 5.91,
-        "test": {"exact": exact, "items": 500, "refinement_steps": 8},
+        "test": test,
         **other,
     }
     (folder / "fit.json").write_text(json.dumps(content))
@@ -71,6 +75,14 @@ def test_the_worst_seed_decides(tmp_path):
     assert (short["least"], short["reached"], table["reached"]) == (0.5, True, False)
     assert long["updates"] == "7 / 7" and long["training_seconds"] == "5.9 / 5.9"
     assert verify_manifest(tmp_path / "out") == []
+
+
+def test_the_vote_counts_where_there_is_one(tmp_path):
+    """`exact` is of the vote, with the single pass, the views and their seconds beside it."""
+    run = record(tmp_path / "maze9-60s-seed0", 0.9, voted=0.992)
+    (row,) = summarise([run], {"maze9": {"60": 0.99}}, tmp_path / "out")["rows"]
+    assert (row["exact"], row["one view"], row["views"]) == ("0.992", "0.900", 8)
+    assert (row["reached"], row["test_seconds"]) == (True, "30.0")
 
 
 def test_a_run_without_figures_is_refused(tmp_path):
