@@ -7,7 +7,7 @@ SEEDS ?= 0 1 2
 ARGS ?=
 
 .PHONY: run test test-slow test-slurm slurm science lint report evidence evidence-grokking
-.PHONY: evidence-ablations evidence-puzzles evidence-speed
+.PHONY: evidence-ablations evidence-puzzles evidence-peers evidence-speed
 .PHONY: figures pretrained docs clean distclean
 
 run: $(VENV)/.done
@@ -44,10 +44,16 @@ evidence-speed: $(VENV)/.done
 	$(BIN)/snakemake --cores $(CORES) results/benchmarks/throughput/ docs/evidence/throughput.json --config scale=small
 	$(BIN)/python -m cogment_pipe evidence docs/evidence/throughput.json --readme docs/performance.md
 
-# What `fit` solves after so many seconds: 25 minutes on two quiet cores; into docs/performance.md.
+# What `fit` solves after so many seconds: 50 minutes on two quiet cores; into docs/performance.md.
 evidence-puzzles: $(VENV)/.done
 	$(BIN)/snakemake --cores $(CORES) results/benchmarks/puzzles/ docs/evidence/puzzles.json --config scale=small
 	$(BIN)/python -m cogment_pipe evidence docs/evidence/puzzles.json --readme docs/performance.md
+
+# The same by a peer's class, from a clone of its repository: make evidence-peers CLONE=../TRM
+evidence-peers: $(VENV)/.done
+	$(BIN)/snakemake --cores $(CORES) results/benchmarks/peers/ docs/evidence/peers.json \
+		--config scale=small set='benchmarks.peers.checkout=$(CLONE)'
+	$(BIN)/python -m cogment_pipe evidence docs/evidence/peers.json --readme docs/performance.md
 
 # README's pictures from a finished `small` run; the one of the page needs chromium.
 figures: $(VENV)/.done

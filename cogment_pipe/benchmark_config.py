@@ -5,10 +5,12 @@ Outside the code and the configuration that a stage depends on, so editing it tr
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from cogment_pipe.peer_config import PeersConfig
 from cogment_pipe.stage_config import (
     Count,
     HomeConfig,
@@ -283,15 +285,20 @@ class PuzzlesConfig(Strict):
             raise ValueError(f"only: {unknown[0]!r} is not one of {', '.join(self.tasks)}")
         return self
 
-    def runs(self) -> list[str]:
-        """Names of all runs, TASK-SECONDSs-seedN."""
+    def runs(self, tasks: Iterable[str] | None = None) -> list[str]:
+        """Names of all runs, TASK-SECONDSs-seedN, or of those of `tasks` alone."""
+        chosen = self.only if tasks is None else tasks
         return [
             f"{name}-{seconds}s-seed{seed}"
             for name, task in self.tasks.items()
-            if self.only is None or name in self.only
+            if chosen is None or name in chosen
             for seconds in task.budgets
             for seed in self.seeds
         ]
+
+    def seconds(self) -> dict[str, list[int]]:
+        """The budgets of every task."""
+        return {name: list(task.budgets) for name, task in self.tasks.items()}
 
 
 class BenchmarksConfig(Strict):
@@ -313,3 +320,14 @@ class BenchmarksConfig(Strict):
     puzzles: PuzzlesConfig = Field(
         PuzzlesConfig(), description="what `fit` solves after so many seconds"
     )
+    peers: PeersConfig = Field(PeersConfig(), description="the same puzzles solved by peers")
+
+    @model_validator(mode="after")
+    def _known(self) -> BenchmarksConfig:
+        for task, peers in self.peers.tasks.items():
+            if task not in self.puzzles.tasks:
+                raise ValueError(f"peers.tasks: {task!r} is no task of puzzles")
+            unknown = sorted(set(peers) - set(self.peers.classes))
+            if unknown:
+                raise ValueError(f"peers.tasks.{task}: {unknown[0]!r} is none of peers.classes")
+        return self

@@ -86,9 +86,10 @@ def invalid_slice(error: ValueError) -> str | None:
     from cogment_pipe.config import ReportSlice
     from cogment_pipe.config_errors import one_line
     from cogment_pipe.evaluation_config import EvaluationSlice
+    from cogment_pipe.peer_config import PeerSlice
     from cogment_pipe.stage_config import StageSlice
 
-    benchmarks = (GrokkingSlice, ThroughputSlice, GenerationSlice)
+    benchmarks = (GrokkingSlice, ThroughputSlice, GenerationSlice, PeerSlice)
     kinds = (StageSlice, EvaluationSlice, ReportSlice, *benchmarks)
     models = {model.__name__: model for model in kinds}
     return one_line(error, models.get(error.title, StageSlice), "--slice: ")

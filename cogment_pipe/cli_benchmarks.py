@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cogment_pipe import commands
+from cogment_pipe import commands, peer_commands
 from cogment_pipe.cli_parser import add_device, add_out, add_slice, command
 
 
@@ -21,6 +21,7 @@ def add_benchmark(subparsers: Any) -> None:
     _add_generation(kinds)
     _add_filter(kinds)
     _add_puzzles(kinds)
+    _add_peers(kinds)
 
 
 def _add_throughput(kinds: Any) -> None:
@@ -107,6 +108,33 @@ def _add_puzzles(kinds: Any) -> None:
         "benchmark puzzles summarise --runs RUNS/*/fit.json --slice '{...}' --out DIR",
     )
     add_slice(summarise)
+
+
+def _add_peers(kinds: Any) -> None:
+    peers = kinds.add_parser("peers", help="the same puzzles solved by peers' own classes")
+    parts = peers.add_subparsers(dest="part", required=True, metavar="PART")
+    run = command(
+        parts,
+        "run",
+        peer_commands.run,
+        "Train a class of a clone on puzzles for so many seconds; with --tries, test it.",
+        "benchmark peers run --slice '{...}' --checkout TRM --data maze9.npz --out try0.json",
+    )
+    run.add_argument("--checkout", type=Path, required=True, help="folder of the clone")
+    run.add_argument("--data", type=Path, required=True, help="puzzles, .npz")
+    run.add_argument("--tries", type=Path, nargs="+", default=[], help="records to choose from")
+    add_slice(run)
+    add_out(run, "file to write")
+    compare = command(
+        parts,
+        "compare",
+        peer_commands.compare,
+        "Table over runs of `fit` and of peers.",
+        "benchmark peers compare --ours RUNS/*/fit.json --theirs RUNS/*/seed0.json --out DIR",
+    )
+    for name, text in (("--ours", "fit.json of runs"), ("--theirs", "records of peers")):
+        compare.add_argument(name, type=Path, nargs="+", required=True, help=text)
+    add_out(compare)
 
 
 def _add_grokking(kinds: Any) -> None:

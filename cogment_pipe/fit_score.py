@@ -29,11 +29,11 @@ def grids(folder: Path, test: GridSplit, device: str, views: int = 1) -> dict[st
     `voted`; `seconds` is what each took.
     """
     solver = load(folder, device=device)
-    alone = _figures(solver, test, 1)
-    return alone if views == 1 else alone | {"voted": _figures(solver, test, views)}
+    alone = figures(solver, test, 1)
+    return alone if views == 1 else alone | {"voted": figures(solver, test, views)}
 
 
-def _figures(solver: Solver, test: GridSplit, views: int) -> dict[str, Any]:
+def figures(solver: Solver, test: GridSplit, views: int) -> dict[str, Any]:
     begun = time.perf_counter()
     found = solve_all(solver, test.inputs, views=views)
     seconds = time.perf_counter() - begun

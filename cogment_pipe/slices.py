@@ -13,6 +13,7 @@ from cogment_pipe.atomic import sha256_text
 from cogment_pipe.benchmark_config import FilterSlice, GenerationSlice, GrokkingSlice
 from cogment_pipe.config import PipelineConfig, ReportSlice
 from cogment_pipe.evaluation_config import EvaluationSlice
+from cogment_pipe.peer_config import PeerSlice
 from cogment_pipe.stage_config import HomeConfig, StageSlice
 
 NOT_IN_REPORT = {"runtime", "report", "auto_unlock", "on_environment_change", "corpora"}
@@ -135,6 +136,27 @@ def puzzles_table_slice(config: PipelineConfig) -> str:
     return canonical(
         {name: task.model_dump(mode="json")["budgets"] for name, task in tasks.items()}
     )
+
+
+def peers_slice(
+    config: PipelineConfig, peer: str, task: str, seconds: int, *, number: int = -1, seed: int = -1
+) -> str:
+    """What a run of a peer depends on: try `number` on the first seed, or the tested run of `seed`.
+
+    A tested run takes the best of all settings, so it depends on all.
+    """
+    puzzles, peers = config.benchmarks.puzzles, config.benchmarks.peers
+    told = puzzles.tasks[task]
+    part = PeerSlice(
+        peer=peers.classes[peer],
+        settings=peers.search if number < 0 else [peers.search[number]],
+        seconds=seconds,
+        seed=puzzles.seeds[0] if seed < 0 else seed,
+        threads=puzzles.threads or config.threads,
+        augment=told.augment,
+        views=told.views,
+    )
+    return canonical(part.model_dump(mode="json"))
 
 
 def _shared(config: PipelineConfig, kind: type[Slice], **own: Any) -> Slice:

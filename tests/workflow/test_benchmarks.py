@@ -51,7 +51,12 @@ def test_every_evidence_file_can_be_planned(bare):
     """Guards: a rule that only its own evidence file asks for is never broken unseen."""
     tables = ("ablations", "filter", "generation", "grokking", "puzzles", "throughput")
     files = [f"docs/evidence/{name}.json" for name in (*tables, "data-throughput", "tiny-seed0")]
-    planned = bare.planned(*files)
+    clone = bare.out / "clone/models/losses.py"
+    clone.parent.mkdir(parents=True)
+    clone.touch()
+    checkout = ("set=benchmarks.peers.checkout=clone",)
+    planned = bare.planned(*files, "docs/evidence/peers.json", config=checkout)
+    tables += ("peers",)
     assert {f"Writing the evidence {name}" for name in tables} <= planned
     assert {"Measuring how fast data are made", "Writing the evidence"} <= planned
 
@@ -64,6 +69,13 @@ def test_smoke_shows_what_the_benchmark_is_for(bare):
     table = json.loads((bare.out / SUITE / "table.json").read_text())
     assert table["runs"]["B-seed0"]["reached"] is not None
     assert [claim["holds"] for claim in table["claims"]][:2] == [True, True]
+
+
+def test_peers_without_a_clone_say_which_key_is_missing(bare):
+    """Before anything is trained."""
+    done = bare.snakemake("-n", "results/benchmarks/peers/", config=("scale=small",))
+    assert done.returncode != 0
+    assert "benchmarks.peers.checkout is null: clone the peer's repository" in done.stdout
 
 
 def test_what_fit_solves_becomes_a_table(bare):

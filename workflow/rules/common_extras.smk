@@ -8,7 +8,14 @@ TABLES = {
     "ablations": "results/ablations",
     **{
         name: f"results/benchmarks/{name}"
-        for name in ("filter", "generation", "grokking", "puzzles", "throughput")
+        for name in (
+            "filter",
+            "generation",
+            "grokking",
+            "peers",
+            "puzzles",
+            "throughput",
+        )
     },
 }
 
@@ -26,6 +33,7 @@ def table_command(wildcards):
         "ablations": ("ablations.only", CONFIG.ablations.only),
         "grokking": ("benchmarks.grokking.only", CONFIG.benchmarks.grokking.only),
         "puzzles": ("benchmarks.puzzles.only", CONFIG.benchmarks.puzzles.only),
+        "peers": ("benchmarks.peers.checkout", ["CLONE"]),  # a path means nothing elsewhere
     }.get(name, (None, None))
     return command if chosen is None else f"{command} set='{key}=[{','.join(chosen)}]'"
 
@@ -51,6 +59,24 @@ def puzzles_words(wildcards):
     return " ".join(
         [*augment, *views, *(f"--set {shlex.quote(word)}" for word in task.set)]
     )
+
+
+def peers_clone(wildcards):
+    """The peer's own loss, in the clone that the configuration names."""
+    if PEERS.checkout is None:
+        raise WorkflowError(
+            "benchmarks.peers.checkout is null: clone the peer's repository"
+            " (docs/performance.md says which) and name its folder"
+        )
+    return f"{PEERS.checkout}/models/losses.py"
+
+
+def peers_slice(wildcards):
+    """What a try, or the run of a seed, depends on."""
+    place = (wildcards.peer, wildcards.task, int(wildcards.seconds))
+    if "number" in wildcards.keys():
+        return slices.peers_slice(CONFIG, *place, number=int(wildcards.number))
+    return slices.peers_slice(CONFIG, *place, seed=int(wildcards.seed))
 
 
 def throughput_cell_slice(wildcards):
