@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from cogment_pipe.detect import ConvergenceDetector
     from cogment_pipe.errors import CogmentError
     from cogment_pipe.model_folder import load
-    from cogment_pipe.solver import Answer, Solution, Solver
+    from cogment_pipe.solution import Answer, Solution
+    from cogment_pipe.solver import Solver
     from cogment_pipe.stage_config import (
         GrokFastConfig,
         ModelConfig,
@@ -42,8 +43,8 @@ _MODULES = {
     "CogmentError": "errors",
     "load": "model_folder",
     "Solver": "solver",
-    "Solution": "solver",
-    "Answer": "solver",
+    "Solution": "solution",
+    "Answer": "solution",
 }
 
 __all__ = [

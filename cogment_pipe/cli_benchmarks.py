@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cogment_pipe import commands, peer_commands
+from cogment_pipe import commands, puzzle_commands
 from cogment_pipe.cli_parser import add_device, add_out, add_slice, command
 
 
@@ -22,6 +22,7 @@ def add_benchmark(subparsers: Any) -> None:
     _add_filter(kinds)
     _add_puzzles(kinds)
     _add_peers(kinds)
+    _add_run(kinds)
 
 
 def _add_throughput(kinds: Any) -> None:
@@ -95,7 +96,7 @@ def _add_puzzles(kinds: Any) -> None:
     data = command(
         parts,
         "data",
-        commands.benchmark_puzzles_data,
+        puzzle_commands.data,
         "Write training and test puzzles for `fit`, as .npz.",
         "benchmark puzzles data --slice '{...}' --out maze9.npz",
     )
@@ -103,7 +104,7 @@ def _add_puzzles(kinds: Any) -> None:
     add_out(data, "file to write")
     summarise = _add_summarise(
         parts,
-        commands.benchmark_puzzles_summarise,
+        puzzle_commands.summarise,
         "Table over finished runs of `fit`.",
         "benchmark puzzles summarise --runs RUNS/*/fit.json --slice '{...}' --out DIR",
     )
@@ -116,7 +117,7 @@ def _add_peers(kinds: Any) -> None:
     run = command(
         parts,
         "run",
-        peer_commands.run,
+        puzzle_commands.peers_run,
         "Train a class of a clone on puzzles for so many seconds; with --tries, test it.",
         "benchmark peers run --slice '{...}' --checkout TRM --data maze9.npz --out try0.json",
     )
@@ -128,13 +129,27 @@ def _add_peers(kinds: Any) -> None:
     compare = command(
         parts,
         "compare",
-        peer_commands.compare,
+        puzzle_commands.peers_compare,
         "Table over runs of `fit` and of peers.",
         "benchmark peers compare --ours RUNS/*/fit.json --theirs RUNS/*/seed0.json --out DIR",
     )
     for name, text in (("--ours", "fit.json of runs"), ("--theirs", "records of peers")):
         compare.add_argument(name, type=Path, nargs="+", required=True, help=text)
     add_out(compare)
+
+
+def _add_run(kinds: Any) -> None:
+    parser = command(
+        kinds,
+        "run",
+        commands.benchmark_run,
+        "Time a whole run, and what of it passes around its commands.",
+        'benchmark run --slice \'{"scale": "tiny", "seed": 0, "cores": 2}\' --work W --out DIR',
+    )
+    parser.add_argument("--work", type=Path, required=True, help="folder of the run; emptied")
+    parser.add_argument("--source", default="", help="hash of the code, for the record")
+    add_slice(parser)
+    add_out(parser)
 
 
 def _add_grokking(kinds: Any) -> None:

@@ -270,20 +270,14 @@ def benchmark_filter(arguments: Namespace) -> None:
     measure(FilterSlice.model_validate(arguments.slice), arguments.source, arguments.out)
 
 
-def benchmark_puzzles_data(arguments: Namespace) -> None:
-    """`benchmark puzzles data`: puzzles in the file format of `fit`."""
-    from cogment_pipe.benchmarks.puzzle_files import write_puzzle_file
+def benchmark_run(arguments: Namespace) -> None:
+    """`benchmark run`: how long a whole run takes."""
+    from cogment_pipe.benchmarks.whole_run import measure
 
-    checks.need_keys(arguments.slice, ("seed", "task", "generator", "params", "train", "test"))
-    write_puzzle_file(arguments.slice, arguments.out)
-
-
-def benchmark_puzzles_summarise(arguments: Namespace) -> None:
-    """`benchmark puzzles summarise`: the table over runs of `fit`."""
-    from cogment_pipe.benchmarks.puzzle_table import summarise
-
-    for row in summarise(arguments.runs, arguments.slice, arguments.out)["rows"]:
-        print(f"{row['task']}, {row['seconds']} s: {row['exact']} (wanted {row['wanted']})")
+    checks.need_keys(arguments.slice, ("scale", "seed", "cores"))
+    given = arguments.slice, arguments.source, arguments.work, arguments.out
+    for row in measure(project_folder(), *given)["rows"]:
+        print(f"{row['wall_seconds']} s, of them {row['outside_share']:.1%} around the commands")
 
 
 def runs_compare(arguments: Namespace) -> None:

@@ -9,7 +9,10 @@ import time
 from collections.abc import Callable
 
 VARIABLE = "COGMENT_TIMES"
-"""Environment variable: file that gets a line for every command; unset, nothing is written."""
+"""Environment variable: file that gets a line for every command; unset, nothing is written.
+
+`begun` is in seconds since 1970, so that commands beside each other are told from one another.
+"""
 
 
 def noted(main: Callable[[], int]) -> int:
@@ -17,10 +20,11 @@ def noted(main: Callable[[], int]) -> int:
     path = os.environ.get(VARIABLE)
     if not path:
         return main()
-    begun = time.perf_counter()
+    since, begun = time.time(), time.perf_counter()
     try:
         return main()
     finally:
-        line = {"command": sys.argv[1:3], "seconds": round(time.perf_counter() - begun, 4)}
+        seconds = round(time.perf_counter() - begun, 4)
+        line = {"command": sys.argv[1:3], "begun": round(since, 4), "seconds": seconds}
         with open(path, "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")

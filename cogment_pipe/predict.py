@@ -23,7 +23,7 @@ from cogment_pipe.predict_files import solve_file
 from cogment_pipe.predict_model import Model, Request, open_model
 from cogment_pipe.puzzle_rules import solves
 from cogment_pipe.puzzle_show import Picture, as_text, plain, short, write_png
-from cogment_pipe.solver import Solution
+from cogment_pipe.solution import Solution
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,8 @@ import numpy as np
 from cogment_pipe.data.puzzle_text import BUILT_IN, OWN, Alphabet
 from cogment_pipe.errors import CogmentError
 from cogment_pipe.model_folder import load
-from cogment_pipe.solver import Solution, Solver
+from cogment_pipe.solution import Solution
+from cogment_pipe.solver import Solver
 
 
 @dataclass(frozen=True)

@@ -159,6 +159,11 @@ def peers_slice(
     return canonical(part.model_dump(mode="json"))
 
 
+def whole_run_slice(config: PipelineConfig) -> str:
+    """Which run is timed; its configuration is the shipped one."""
+    return canonical({"scale": config.scale, "seed": config.seed, "cores": config.threads})
+
+
 def _shared(config: PipelineConfig, kind: type[Slice], **own: Any) -> Slice:
     """A slice of `kind`: its own values, and those that it shares with the configuration."""
     names = kind.model_fields.keys() - own.keys()

@@ -5,7 +5,6 @@ Each task is refined as it was trained: with the settings and adapters of the st
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +23,7 @@ from cogment_pipe.model.decode import generate
 from cogment_pipe.model.feed import GridFeed, TextFeed, to_feed
 from cogment_pipe.model.model import Cogment
 from cogment_pipe.rng import torch_stream
+from cogment_pipe.solution import Answer, Solution
 from cogment_pipe.stage_config import HomeConfig, StageConfig
 from cogment_pipe.views import Symmetries, built_in, refine_views
 
@@ -34,34 +34,6 @@ HOMES = {
     **dict.fromkeys(("arc", "arc_like"), 1),
     **dict.fromkeys(("sudoku", "maze", "listops"), 2),
 }
-
-
-@dataclass
-class Solution:
-    """Answers to grids; for a single grid without the leading axis B.
-
-    grid: (B, H, W) symbols; steps: (B,) refinement steps used; halted_at: (B,) step at which the
-    halting threshold was reached; confidence: (B,) the model's probability of being wholly right;
-    by_step: (T, B, H, W) after each step, None where rows may stop early.
-    """
-
-    grid: np.ndarray
-    steps: np.ndarray
-    halted_at: np.ndarray
-    confidence: np.ndarray
-    by_step: np.ndarray | None
-
-
-@dataclass
-class Answer:
-    """A generated text, the refinement steps spent per token, and the model's confidence in it."""
-
-    text: str
-    steps: int
-    confidence: float
-
-    def __str__(self) -> str:
-        return self.text
 
 
 class Solver:

@@ -58,6 +58,7 @@ CASES = [
     (["benchmark", "generation", *EMPTY], "--slice: generation: missing"),
     (["benchmark", "filter", *EMPTY], "--slice: filter: missing"),
     (["benchmark", "puzzles", "data", *EMPTY], "--slice: seed: missing"),
+    (["benchmark", "run", "--work", "w", *EMPTY], "--slice: scale: missing"),
     (
         ["benchmark", "puzzles", "summarise", "--runs", "t-1s-seed0/fit.json", *EMPTY],
         "t-1s-seed0/fit.json: No such file",

@@ -55,8 +55,9 @@ def test_every_evidence_file_can_be_planned(bare):
     clone.parent.mkdir(parents=True)
     clone.touch()
     checkout = ("set=benchmarks.peers.checkout=clone",)
-    planned = bare.planned(*files, "docs/evidence/peers.json", config=checkout)
-    tables += ("peers",)
+    files += ["docs/evidence/peers.json", "docs/evidence/whole_run.json"]
+    planned = bare.planned(*files, config=checkout)
+    tables += ("peers", "whole_run")
     assert {f"Writing the evidence {name}" for name in tables} <= planned
     assert {"Measuring how fast data are made", "Writing the evidence"} <= planned
 

@@ -119,3 +119,31 @@ rule throughput:
     shell:
         "exec python -m cogment_pipe benchmark throughput summarise --runs {input.runs}"
         " --out {output.folder} --log {log}"
+
+
+rule whole_run:
+    output:
+        folder=directory("results/benchmarks/whole_run"),
+        table="results/benchmarks/whole_run/table.json",
+        manifest="results/benchmarks/whole_run/manifest.json",
+        run=directory("results/benchmarks/whole_run_files"),
+    log:
+        "logs/benchmarks/whole_run.log",
+    benchmark:
+        "benchmarks/whole_run.tsv"
+    retries: 0
+    conda:
+        "../envs/cogment.yaml"
+    threads: CONFIG.threads
+    resources:
+        timing_jobs=1,
+        mem_mb=CONFIG.runtime.memory_mb,
+        runtime=CONFIG.runtime.minutes,
+    params:
+        slice=slices.whole_run_slice(CONFIG),
+        source=source_hash("cogment_pipe.benchmarks.whole_run"),
+    message:
+        "Timing a whole run, and what of it passes around its commands"
+    shell:
+        "exec python -m cogment_pipe benchmark run --slice {params.slice:q}"
+        " --source {params.source} --work {output.run} --out {output.folder} --log {log}"

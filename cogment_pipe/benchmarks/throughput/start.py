@@ -56,10 +56,11 @@ def measure_start(project: Path, slice: dict, out: Path) -> dict:
     return found
 
 
-def snakemake(project: Path, folder: Path, scale: str) -> list[str]:
-    """The words of a call on one core, in a folder of its own."""
+def snakemake(project: Path, folder: Path, scale: str, cores: int = 1) -> list[str]:
+    """The words of a call in a folder of its own."""
     words = [sys.executable, "-m", "snakemake", "--snakefile", str(project / "Snakefile")]
-    return [*words, "--directory", str(folder), "--cores", "1", "--config", f"scale={scale}"]
+    words += ["--directory", str(folder), "--cores", str(cores)]
+    return [*words, "--config", f"scale={scale}"]
 
 
 def _environment(**extra: str) -> dict[str, str]:
@@ -70,7 +71,7 @@ def _environment(**extra: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)), **extra}
 
 
-def _run(words: list[str], folder: Path, **extra: str) -> tuple[float, str]:
+def run(words: list[str], folder: Path, **extra: str) -> tuple[float, str]:
     """Seconds of one call and what it said; CogmentError where it fails."""
     begun = time.perf_counter()
     done = subprocess.run(
@@ -89,9 +90,9 @@ def _run(words: list[str], folder: Path, **extra: str) -> tuple[float, str]:
 
 def _calls(what: str, words: list[str], folder: Path, repeats: int) -> dict[str, Any]:
     """The first call compiles and fills caches; it is used to look for torch among the imports."""
-    _, told = _run([words[0], "-X", "importtime", *words[1:]], folder)
+    _, told = run([words[0], "-X", "importtime", *words[1:]], folder)
     names = {line.rpartition("|")[2].strip() for line in told.splitlines() if "|" in line}
-    runs = [_run(words, folder)[0] for _ in range(repeats)]
+    runs = [run(words, folder)[0] for _ in range(repeats)]
     median = statistics.median(runs)
     result = {
         "seconds": round(median, 3),
@@ -106,7 +107,7 @@ def _calls(what: str, words: list[str], folder: Path, repeats: int) -> dict[str,
 def _commands(project: Path, folder: Path, scale: str) -> int:
     """Commands that a whole run at a scale would call: its jobs but the target itself."""
     # In a folder of its own: one with the results of another scale refuses.
-    _, told = _run([*snakemake(project, folder / scale, scale), "-n"], folder)
+    _, told = run([*snakemake(project, folder / scale, scale), "-n"], folder)
     found = re.search(r"^total\s+(\d+)", told, re.M)
     if found is None:
         raise CogmentError("snakemake -n no longer says how many jobs it plans")
@@ -126,7 +127,7 @@ def _pipeline(project: Path, folder: Path, slice: dict) -> dict[str, Any]:
             words.append(f"stop_after={slice['pipeline_stages'] - 1}")
         words[5:5] = ["all", "--quiet"]
         before = psutil.cpu_times()
-        wall, _ = _run(words, folder, **{VARIABLE: str(times), "CUDA_VISIBLE_DEVICES": ""})
+        wall, _ = run(words, folder, **{VARIABLE: str(times), "CUDA_VISIBLE_DEVICES": ""})
         after = psutil.cpu_times()
         commands = [json.loads(line) for line in times.read_text(encoding="utf-8").splitlines()]
         inside = sum(command["seconds"] for command in commands)

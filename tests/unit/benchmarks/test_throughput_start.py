@@ -25,7 +25,7 @@ def test_an_import_of_torch_is_noticed(tmp_path):
 def test_a_call_that_fails_is_no_figure(tmp_path):
     """A command that ends with an error stops the benchmark, with what it said."""
     with pytest.raises(CogmentError, match="ended with 3: why"):
-        start._run(
+        start.run(
             [sys.executable, "-c", "import sys; sys.exit(print('why', file=sys.stderr) or 3)"],
             tmp_path,
         )
