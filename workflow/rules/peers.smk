@@ -2,7 +2,6 @@
 # results/benchmarks/peers/`. They come from a clone that benchmarks.peers.checkout names.
 
 PEERS = CONFIG.benchmarks.peers
-PEER_RUN = "results/benchmarks/peers_runs/{peer}-{task}-{seconds}s"
 
 
 rule peers_try:
@@ -10,7 +9,7 @@ rule peers_try:
         data="results/benchmarks/puzzles_data/{task}.npz",
         clone=peers_clone,
     output:
-        PEER_RUN + "/try{number}.json",
+        "results/benchmarks/peers_runs/{peer}-{task}-{seconds}s/try{number}.json",
     log:
         "logs/benchmarks/peers/{peer}-{task}-{seconds}s-try{number}.log",
     benchmark:
@@ -44,12 +43,12 @@ rule peers_run:
         data="results/benchmarks/puzzles_data/{task}.npz",
         clone=peers_clone,
         tries=expand(
-            PEER_RUN + "/try{number}.json",
+            "results/benchmarks/peers_runs/{peer}-{task}-{seconds}s/try{number}.json",
             number=range(len(PEERS.search)),
             allow_missing=True,
         ),
     output:
-        PEER_RUN + "/seed{seed}.json",
+        "results/benchmarks/peers_runs/{peer}-{task}-{seconds}s/seed{seed}.json",
     log:
         "logs/benchmarks/peers/{peer}-{task}-{seconds}s-seed{seed}.log",
     benchmark:
