@@ -45,20 +45,21 @@ def _row(place: tuple[str, str], records: list[dict], budgets: dict) -> dict[str
         "task": task,
         "seconds": int(seconds),
         "views": tests[0]["views"],
-        "exact": _seeds(exact, 3),
+        "exact": by_seed(exact, 3),
         "least": min(exact),
         "median": statistics.median(exact),
         "wanted": wanted,
         "reached": min(exact) >= wanted,
-        "one view": _seeds([test["exact"] for test in alone], 3),
+        "one view": by_seed([test["exact"] for test in alone], 3),
         "items": tests[0]["items"],
         "refinement_steps": tests[0]["refinement_steps"],
         "threads": records[0]["asked"]["threads"],
-        "training_seconds": _seeds([record["train_seconds"] for record in records], 1),
-        "test_seconds": _seeds([test["seconds"] for test in tests], 1),
+        "training_seconds": by_seed([record["train_seconds"] for record in records], 1),
+        "test_seconds": by_seed([test["seconds"] for test in tests], 1),
         "updates": " / ".join(str(record["steps"]) for record in records),
     }
 
 
-def _seeds(values: list[float], digits: int) -> str:
+def by_seed(values: list[float], digits: int) -> str:
+    """One figure per seed, in their order."""
     return " / ".join(f"{value:.{digits}f}" for value in values)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cogment_pipe.atomic import sha256_file, write_json
+from cogment_pipe.benchmarks.puzzle_table import by_seed
 from cogment_pipe.errors import CogmentError
 from cogment_pipe.provenance import write_manifest
 from cogment_pipe.report.artifacts import read_json
@@ -60,11 +61,11 @@ def _row(place: tuple[str, int, str], records: list[dict]) -> dict[str, Any]:
         "trained": trained,
         "setting": "its defaults" if setting is None else _words(setting),
         "views": tests[0]["views"],
-        "exact": _seeds(exact, 3),
+        "exact": by_seed(exact, 3),
         "median": statistics.median(exact),
-        "one view": _seeds([test["exact"] for test in alone], 3),
-        "cells": _seeds([test["cells"] for test in alone], 3),
-        "training_seconds": _seeds([record["train_seconds"] for record in records], 1),
+        "one view": by_seed([test["exact"] for test in alone], 3),
+        "cells": by_seed([test["cells"] for test in alone], 3),
+        "training_seconds": by_seed([record["train_seconds"] for record in records], 1),
         "updates": " / ".join(str(record["steps"]) for record in records),
         "_exact": exact,
     }
@@ -83,7 +84,3 @@ def _try(path: Path) -> dict[str, Any]:
 
 def _words(setting: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value:g}" for name, value in setting.items())
-
-
-def _seeds(values: list[float], digits: int) -> str:
-    return " / ".join(f"{value:.{digits}f}" for value in values)
