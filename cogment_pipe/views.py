@@ -90,9 +90,13 @@ def refine_views(
 ) -> Refined:
     """Solve grids (B, H, W) by `one` in every view; the answers that the views agree on most.
 
-    Steps are the most that any view took; `exact` is the share of all trust that the answer has.
+    Steps are the most that any view took; `exact` is the mean trust that an answer got from all
+    views. ValueError for a symbol that no view can show.
     """
     flat = grids.reshape(len(grids), -1)
+    known = len(views[0].symbols)
+    if flat.min() < 0 or flat.max() >= known:  # a table would take -1 for its last entry
+        raise ValueError(f"symbols must lie in 0..{known - 1}")
     found = []
     for view in views:
         shown = view.symbols[flat[:, view.cells]]

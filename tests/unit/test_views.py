@@ -73,6 +73,13 @@ def test_answers_come_back_as_they_went(solved):
     assert found.exact.tolist() == pytest.approx([0.5, 0.5])
 
 
+@pytest.mark.parametrize("symbol", [-1, 64])
+def test_a_symbol_that_there_is_not_is_refused(solved, symbol):
+    """A negative one would be looked up from the table's end, unseen."""
+    with pytest.raises(ValueError, match=r"symbols must lie in 0\.\.63"):
+        refine_views(identity, np.full_like(solved, symbol), SUDOKU.views((9, 9), 2, seed=0))
+
+
 def test_the_vote_is_a_sum_of_trust():
     """Two that agree beat one that is surer; of equals the first."""
     answers = torch.tensor([[[1, 1], [5, 5]], [[2, 2], [6, 6]], [[2, 2], [7, 7]]])
