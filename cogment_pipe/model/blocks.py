@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cogment_pipe.model.elementwise import rms_norm, rotate, silu_gate
 from cogment_pipe.stage_config import ModelConfig
 
 
@@ -105,7 +106,7 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x.float(), self.weight.shape, self.weight, self.eps).to(x.dtype)
+        return rms_norm(x.float(), self.weight, self.eps).to(x.dtype)
 
 
 def rope_1d(positions: Tensor, head_dim: int, base: float = 10_000.0) -> tuple[Tensor, Tensor]:
@@ -124,13 +125,6 @@ def rope_2d(
     return torch.cat([cos_r, cos_c], -1), torch.cat([sin_r, sin_c], -1)
 
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn the pairs (x_i, x_{i + d/2}) of x (B, heads, L, d) by the given angles."""
-    a, b = x.chunk(2, dim=-1)
-    cos, sin = cos.to(x.dtype), sin.to(x.dtype)
-    return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
-
-
 class Attention(nn.Module):
     """Multi-head attention with QK-norm and rotary positions; demonstrations join as extra keys."""
 
@@ -144,21 +138,22 @@ class Attention(nn.Module):
         self.q_norm = RMSNorm(self.head_dim)
         self.k_norm = RMSNorm(self.head_dim)
 
-    def _heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.n_heads, self.head_dim)).transpose(1, 2)  # (B, heads, L, hd)
+    def _heads(self, x: Tensor, norm: RMSNorm | None = None) -> Tensor:
+        x = x.unflatten(-1, (self.n_heads, self.head_dim))
+        return (x if norm is None else norm(x)).transpose(1, 2)  # (B, heads, L, hd)
 
     def keys_values(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values (B, heads, L, head_dim) of states that others will attend to."""
         d = x.shape[-1]
         k, v = F.linear(x, self.qkv.weight[d:]).chunk(2, dim=-1)
-        return rotate(self.k_norm(self._heads(k)), cos, sin), self._heads(v)
+        return rotate(self._heads(k, self.k_norm), cos, sin), self._heads(v)
 
     def forward(
         self, x: Tensor, geo: Geometry, extra: tuple[Tensor, Tensor] | None = None
     ) -> Tensor:
-        q, k, v = (self._heads(t) for t in self.qkv(x).chunk(3, dim=-1))
-        q = rotate(self.q_norm(q), geo.cos, geo.sin)
-        k = rotate(self.k_norm(k), geo.cos, geo.sin)
+        q, k, v = self.qkv(x).chunk(3, dim=-1)
+        q = rotate(self._heads(q, self.q_norm), geo.cos, geo.sin)
+        k, v = rotate(self._heads(k, self.k_norm), geo.cos, geo.sin), self._heads(v)
         if geo.tape is not None:
             k, v = geo.tape.extend(k, v)
         if extra is not None:
@@ -176,8 +171,7 @@ class SwiGLU(nn.Module):
         self.down = linear(hidden, width, gain=0.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        gate, up = self.gate_up(x).chunk(2, dim=-1)
-        return self.down(F.silu(gate) * up)
+        return self.down(silu_gate(self.gate_up(x)))
 
 
 class DepthwiseConv(nn.Module):

@@ -16,15 +16,15 @@ from cogment_pipe.model.blocks import (
     TokenMLP,
     rope_1d,
     rope_2d,
-    rotate,
 )
+from cogment_pipe.model.elementwise import rotate
 
 
 def test_hand_worked_angle():
     """Width 4, base 10,000: at place 2 the first pair turns by 2, the second by 2 / 100."""
     cos, sin = rope_1d(torch.tensor([2]), 4)
-    x = torch.tensor([[[[1.0, 1.0, 0.0, 0.0]]]])
-    expected = [math.cos(2), math.cos(0.02), math.sin(2), math.sin(0.02)]
+    x = torch.tensor([[[[1.0, 0.0, 1.0, 0.0]]]])
+    expected = [math.cos(2), math.sin(2), math.cos(0.02), math.sin(0.02)]
     torch.testing.assert_close(rotate(x, cos, sin)[0, 0, 0], torch.tensor(expected))
 
 
