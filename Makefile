@@ -44,7 +44,7 @@ evidence-speed: $(VENV)/.done
 	$(BIN)/snakemake --cores $(CORES) results/benchmarks/throughput/ docs/evidence/throughput.json --config scale=small
 	$(BIN)/python -m cogment_pipe evidence docs/evidence/throughput.json --readme docs/performance.md
 
-# What `fit` solves after so many seconds: 50 minutes on two quiet cores; into docs/performance.md.
+# What `fit` solves after so many seconds: 70 minutes on two quiet cores; into docs/performance.md.
 evidence-puzzles: $(VENV)/.done
 	$(BIN)/snakemake --cores $(CORES) results/benchmarks/puzzles/ docs/evidence/puzzles.json --config scale=small
 	$(BIN)/python -m cogment_pipe evidence docs/evidence/puzzles.json --readme docs/performance.md
