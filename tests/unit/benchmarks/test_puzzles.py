@@ -14,7 +14,7 @@ from cogment_pipe.errors import CogmentError
 from cogment_pipe.provenance import verify_manifest
 from cogment_pipe.slices import puzzles_slice
 
-SHIPPED = ("sudoku4", "sudoku9_easy", "sudoku9_hard", "maze9", "maze15")
+SHIPPED = ("sudoku4", "sudoku9_easy", "sudoku9_hard", "sudoku9_hard_long", "maze9", "maze15")
 
 
 @pytest.mark.parametrize("task", SHIPPED)
