@@ -22,7 +22,8 @@ from torch import Tensor
 from cogment_pipe.atomic import atomic_writer, canonical_json, sha256_file, write_bytes
 from cogment_pipe.errors import CogmentError
 
-FORMAT = 1
+FORMAT = 2
+"""1: rotary pairs were the two halves of a head; such weights fit, and would answer otherwise."""
 SEPARATOR = "/"
 _HINT = "put it back from results/.previous/ or train its stage again"
 _UNREADABLE = (
@@ -98,10 +99,11 @@ def load(
 def export_weights(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> str:
     """Write weights as a safetensors file of canonical bytes; returns its sha256.
 
-    `meta` goes into the header under the one key `cogment`, as canonical JSON: several keys would
-    be written in random order.
+    `meta` and the format go into the header under the one key `cogment`, as canonical JSON: several
+    keys would be written in random order.
     """
-    data = safetensors.torch.save(dict(_canonical(tensors)), metadata={"cogment": _json(meta)})
+    header = _json({"format": FORMAT, **meta})
+    data = safetensors.torch.save(dict(_canonical(tensors)), metadata={"cogment": header})
     return write_bytes(path, data)
 
 

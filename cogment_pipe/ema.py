@@ -18,7 +18,8 @@ class WeightAverage:
     """Average of all parameters and persistent floating-point buffers of `model`, by name.
 
     Args:
-        model: its present weights are where the average starts; the model is kept by reference.
+        model: its present weights are where the average starts; it is kept by reference, and its
+            tensors must stay the same objects (whatever changes them does so in place).
         decay: weight of the old average in an update, 0 to 1.
         warmup: shorten the memory of early updates, as the module says.
     """
@@ -30,9 +31,11 @@ class WeightAverage:
         self._decay = decay
         self._warmup = warmup
         self.updates = 0
+        # kept: to ask a model for its tensors takes longer than to average them
+        self._live = averaged_tensors(model)
         self._average = {
             name: tensor.detach().to(torch.float32, copy=True)
-            for name, tensor in averaged_tensors(model).items()
+            for name, tensor in self._live.items()
         }
 
     @property
@@ -46,14 +49,13 @@ class WeightAverage:
     def update(self) -> None:
         """Move the average towards the present weights; call once per applied step, never else."""
         weight = 1.0 - self.decay
-        live = averaged_tensors(self._model)
-        pairs = [(average, live[name]) for name, average in self._average.items()]
-        together = [p for p in pairs if p[1].is_cuda and p[1].dtype == torch.float32]
+        pairs = [(average, self._live[name]) for name, average in self._average.items()]
+        together = [pair for pair in pairs if pair[1].dtype == torch.float32]
         if together:
             averages, tensors = map(list, zip(*together, strict=True))
             torch._foreach_lerp_(averages, tensors, weight)
         for average, tensor in pairs:
-            if not (tensor.is_cuda and tensor.dtype == torch.float32):
+            if tensor.dtype != torch.float32:
                 average.lerp_(tensor.to(torch.float32), weight)
         self.updates += 1
 

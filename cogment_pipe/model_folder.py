@@ -14,6 +14,7 @@ import safetensors
 import safetensors.torch
 import torch
 
+from cogment_pipe import checkpoint
 from cogment_pipe.atomic import sha256_file
 from cogment_pipe.errors import CogmentError
 from cogment_pipe.model.model import Cogment
@@ -90,7 +91,14 @@ def _read_weights(path: Path) -> tuple[dict[str, torch.Tensor], int]:
         verify_parent(path, sha256_file(path))
     try:
         with safetensors.safe_open(path, "pt") as file:
-            stage = int(json.loads(file.metadata()["cogment"])["stage"])
-        return safetensors.torch.load_file(path), stage
+            header = json.loads(file.metadata()["cogment"])
+        found, stage = header.get("format", 1), int(header["stage"])
+        weights = safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise CogmentError(f"{path} is damaged or no model of this package") from error
+    if found != checkpoint.FORMAT:
+        raise CogmentError(
+            f"{path} has format {found}, this version reads {checkpoint.FORMAT}; use the version "
+            "of cogment_pipe that wrote it, or train the stage again"
+        )
+    return weights, stage

@@ -11,8 +11,7 @@ import numpy as np
 import torch
 
 from cogment_pipe.data.augment import Augmentation
-from cogment_pipe.data.batch import TASK_IDS, GridBatch
-from cogment_pipe.data.text_dataset import ROUND
+from cogment_pipe.data.batch import ROUND, TASK_IDS, GridBatch
 from cogment_pipe.data.text_layout import TextExample
 from cogment_pipe.data.text_prepare import Limits, encode, fit
 from cogment_pipe.data.tokenizer import Tokenizer, load_tokenizer

@@ -215,9 +215,16 @@ class StageConfig(Strict):
     activation_checkpointing: bool = Field(
         False, description="recompute activations in the backward pass: less memory, more time"
     )
-    accumulate: Count = Field(1, description="micro-batches per optimizer step")
+    accumulate: Count = Field(
+        1, description="micro-batches per optimizer step; their rows are alike in length"
+    )
+    lanes: Count = Field(
+        1,
+        description="micro-batches that a CPU computes side by side, each on its share of "
+        "`threads`; at most `accumulate`",
+    )
     length_buckets: Count = Field(
-        1, description="text: rows of so many batches are sorted by length before they are cut"
+        1, description="rows of so many batches are sorted by length before they are cut"
     )
     ponder_start: NonNegative = Field(0.005, description="ponder cost at the stage's start")
     ponder_end: NonNegative = Field(0.02, description="ponder cost at its end")
@@ -265,6 +272,15 @@ class StageConfig(Strict):
     )
     tasks: dict[str, TaskConfig] = Field(description="built-in tasks of the stage")
     corpora: dict[str, CorpusTask] = Field(default={}, description="the same, on real files")
+
+    @model_validator(mode="after")
+    def _check(self) -> StageConfig:
+        if self.lanes > self.accumulate:
+            raise ValueError(
+                f"lanes: {self.lanes} of {self.accumulate} micro-batches; raise accumulate to "
+                f"{self.lanes} or lower lanes"
+            )
+        return self
 
     @property
     def task_steps(self) -> dict[str, int]:

@@ -17,6 +17,7 @@ from cogment_pipe.data.sampler import task_at
 from cogment_pipe.detect import ConvergenceDetector
 from cogment_pipe.distributed import ALONE, World
 from cogment_pipe.ema import WeightAverage
+from cogment_pipe.lanes import Lanes
 from cogment_pipe.losses import joint_loss
 from cogment_pipe.model.act import ponder_price
 from cogment_pipe.model.feed import to_feed
@@ -68,6 +69,15 @@ class StageTrainer:
         )
         self.average = WeightAverage(model, self.stage.ema)
         self.detector = ConvergenceDetector(self.stage)
+        self.lanes: Lanes | None = None
+        if self.stage.lanes > 1 and self.device.type == "cpu":
+            self.lanes = Lanes(
+                self.stage.lanes,
+                slice.threads,
+                self.optimizer.parameters,
+                lambda update: self.optimizer.scale(update.parts.loss),
+                lambda: self.autocast(cached=False),
+            )
         self.weights: dict[str, float] = {}
         self.streams: dict[str, TaskStream] = {}
         for data in train:
@@ -99,10 +109,12 @@ class StageTrainer:
                 world=self.world,
             )
 
-    def autocast(self) -> AbstractContextManager:
-        """Mixed precision of the forward pass; off under fp32."""
+    def autocast(self, cached: bool = True) -> AbstractContextManager:
+        """Mixed precision of the forward pass; off under fp32. `cached`: cast each weight once."""
         kind = torch.float16 if self.precision == "fp16" else torch.bfloat16
-        return torch.autocast(self.device.type, kind, enabled=self.precision != "fp32")
+        return torch.autocast(
+            self.device.type, kind, enabled=self.precision != "fp32", cache_enabled=cached
+        )
 
     def train_step(self) -> dict[str, object]:
         """One optimizer step; returns what metrics.jsonl says of it."""
@@ -117,6 +129,7 @@ class StageTrainer:
                 stage.label_smoothing,
                 lambda loss: self.optimizer.scale(loss).backward(),
                 applied / stage.max_steps,
+                self.lanes,
             )
         self.world.sum_gradients(self.optimizer.parameters)
         info = self.optimizer.step()

@@ -15,10 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cogment_pipe.data.batch import TextBatch
 from cogment_pipe.data.sampler import batch_indices
 from cogment_pipe.data.twins import TwinBatch, align, take, twin_batch
 from cogment_pipe.distributed import ALONE, World
 from cogment_pipe.errors import CogmentError
+from cogment_pipe.lanes import Lanes
 from cogment_pipe.losses import (
     WHOLE,
     Alignment,
@@ -119,9 +121,15 @@ class TaskStream:
     def _batch(self, number: int, n_symbols: int) -> list[Chunk]:
         """Batch `number`, in micro-batches."""
         keys = {"seed": self.seed, "stage": self.training_stage, "task": self.data.name}
+        sizes = getattr(self.data, "sizes", None)  # a user's own data may have none
         if self.home.length_buckets > 1:
-            keys |= {"sizes": self.data.sizes, "buckets": self.home.length_buckets}
+            keys |= {"sizes": sizes, "buckets": self.home.length_buckets}
         index = batch_indices(len(self.data), self.batch_size, number, **keys)
+        lengths = None
+        if sizes is not None and self.home.accumulate * self.world.size > 1:
+            # by length, so that each micro-batch is padded to its own longest row only
+            index = index[np.argsort(sizes[index], kind="stable")]
+            lengths = sizes[index] & 0xFFFFFFFF  # without the count of earlier segments
         purpose = f"batch/{self.data.name}"
         rng = stream(self.seed, self.training_stage, number, 0, purpose)
         if self.augment and self.home.loss.consistency > 0:
@@ -129,28 +137,30 @@ class TaskStream:
         else:
             batch = self.data.batch(index, rng=rng, augment=self.augment)
             twins = TwinBatch(batch, np.zeros(0, np.int64), [])
-        chunks = self._split(twins, n_symbols)
+        chunks = self._split(twins, lengths, n_symbols)
         if self.stage == self.training_stage:
             # a replayed task comes with its own stage's lengths
             for chunk in chunks:
                 chunk.feed.check_length(self.home.sequence_length)
         return chunks
 
-    def _split(self, twins: TwinBatch, n_symbols: int) -> list[Chunk]:
-        """This process's micro-batches of nearly equal size; a twin stays beside its original."""
+    def _split(self, twins: TwinBatch, lengths: np.ndarray | None, n_symbols: int) -> list[Chunk]:
+        """This process's micro-batches of nearly equal work; a twin stays beside its original."""
         n, world = len(twins.batch) - len(twins.source), self.world
         if n < world.size:
             raise CogmentError(
                 f"task {self.data.name}: {n} rows cannot be spread over {world.size} devices; "
                 "lower `devices` or raise batch_size"
             )
-        parts = np.array_split(np.arange(n), min(self.home.accumulate * world.size, n))
+        parts = equal_parts(n, lengths, min(self.home.accumulate * world.size, n))
         chunks, sizes = [], []
         for number, part in enumerate(parts):
             mine = np.flatnonzero(np.isin(twins.source, part))
             batch = twins.batch
             if len(parts) > 1:
                 batch = take(batch, np.concatenate([part, n + mine]))
+            if isinstance(batch, TextBatch) or not len(mine):  # twins know cells of whole grids
+                batch = batch.trimmed()
             changes = [twins.changes[i] for i in mine]
             targets = batch.targets.reshape(len(batch), -1)
             found = align(targets, twins.source[mine] - part[0], changes, n_symbols)
@@ -178,19 +188,26 @@ class TaskStream:
         smoothing: float,
         backward: Callable[[Tensor], None],
         progress: float = 1.0,
+        lanes: Lanes | None = None,
     ) -> Update:
-        """Run the stream's next update and leave its gradients in the parameters."""
+        """Run the stream's next update and leave its gradients in the parameters.
+
+        `backward` is given each micro-batch's loss; `lanes` take several at once instead.
+        """
         if self.phase == 0:
             self.chunks = self._batch(self.number, model.config.grid_symbols)
             self.depth = self.depth_at(progress)
         self.updates += 1
         self.phase += 1
         run = self._per_step if self.home.update == "per_step" else self._joint
-        found = []
-        for chunk in self.chunks:
-            one = run(chunk, model, weights, price, smoothing)
-            backward(one.parts.loss)
-            found.append(one)
+        compute = lambda chunk: run(chunk, model, weights, price, smoothing)  # noqa: E731
+        if lanes is not None and len(self.chunks) > 1:
+            found = lanes.run(compute, self.chunks)
+        else:
+            found = []
+            for chunk in self.chunks:
+                found.append(compute(chunk))
+                backward(found[-1].parts.loss)
         if self.phase == self.depth:
             self.number, self.phase, self.chunks = self.number + 1, 0, []
         return found[0] if len(found) == 1 else _together(found)
@@ -270,6 +287,18 @@ class TaskStream:
                 return  # split over another number of processes: this batch's states start anew
             for chunk in self.chunks:
                 chunk.load_state_dict(state["chunks"][str(chunk.number)], self.device)
+
+
+def equal_parts(n: int, lengths: np.ndarray | None, count: int) -> list[np.ndarray]:
+    """Rows 0..n-1 in `count` <= n runs: of nearly equal numbers, or sums of `lengths` (n,)."""
+    if lengths is None:
+        return np.array_split(np.arange(n), count)
+    sums = np.cumsum(lengths)
+    inner = np.arange(1, count)
+    ends = np.searchsorted(sums, sums[-1] * inner / count) + 1
+    # at least one row in each
+    ends = np.maximum.accumulate(np.maximum(ends, inner) - inner) + inner
+    return np.split(np.arange(n), np.minimum(ends, n - count + inner))
 
 
 def _tensor(array: np.ndarray | None, device: torch.device) -> Tensor | None:

@@ -5,13 +5,15 @@ The arrays are int64 and own their memory, so that the trainer may wrap them wit
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
     from cogment_pipe.data.augment import Augmentation
+
+ROUND = 8  # widths of text batches are multiples of this
 
 TASK_IDS = {
     "linear_map": 0,
@@ -54,6 +56,20 @@ class GridBatch:
     def __len__(self) -> int:
         return len(self.index)
 
+    def trimmed(self) -> GridBatch:
+        """Without the columns on the right that are padding in every row of a one-row grid."""
+        if self.inputs.shape[1] > 1:
+            return self
+        width = int(row_lengths(self.inputs[:, 0]).max(initial=1))
+        cut = (np.ascontiguousarray(grid[:, :, :width]) for grid in (self.inputs, self.targets))
+        return replace(self, inputs=next(cut), targets=next(cut), augmented=None)
+
+
+def row_lengths(rows: np.ndarray) -> np.ndarray:
+    """Cells of each of the rows (N, W) up to the last one that is no padding: (N,) int64."""
+    filled = rows[:, ::-1] != 0
+    return np.where(filled.any(1), rows.shape[1] - filled.argmax(1), 0)
+
 
 @dataclass
 class TextBatch:
@@ -70,3 +86,22 @@ class TextBatch:
 
     def __len__(self) -> int:
         return len(self.index)
+
+    def trimmed(self) -> TextBatch:
+        """Without the columns on the right that are padding in every row."""
+        width = rounded(self.length)
+        segments = self.segments
+        if segments is not None:
+            lengths = row_lengths(segments.reshape(-1, segments.shape[-1]))
+            segments = np.ascontiguousarray(segments[:, :, : rounded(lengths)])
+        cut = {
+            name: np.ascontiguousarray(getattr(self, name)[:, :width])
+            for name in ("tokens", "targets")
+        }
+        return replace(self, segments=segments, **cut)
+
+
+def rounded(lengths: np.ndarray) -> int:
+    """Width of a batch of rows of these lengths: few shapes occur."""
+    longest = max(1, int(lengths.max(initial=1)))
+    return -(-longest // ROUND) * ROUND

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from cogment_pipe.data.augment import apply_all, make_augmenter
-from cogment_pipe.data.batch import GridBatch, TextBatch
+from cogment_pipe.data.batch import GridBatch, TextBatch, row_lengths
 from cogment_pipe.data.manifest import read_manifest
 from cogment_pipe.data.storage import read_array
 from cogment_pipe.data.symbols import IGNORE, STORED_IGNORE
@@ -48,7 +49,6 @@ class GridTask:
     """Grids of one size with their targets."""
 
     kind = "grid"
-    sizes = None
 
     def __init__(self, path: Path, name: str, split: str, entry: dict, augmentation: dict) -> None:
         self.name = name
@@ -77,6 +77,13 @@ class GridTask:
     def shape(self) -> tuple[int, int]:
         """Height and width of every grid of the task."""
         return self._inputs.shape[1], self._inputs.shape[2]
+
+    @cached_property
+    def sizes(self) -> np.ndarray | None:
+        """Length (N,) of each row where grids are rows padded on the right, else None."""
+        if self.shape[0] > 1:
+            return None
+        return row_lengths(np.asarray(self._inputs[:, 0]))
 
     def batch(
         self,

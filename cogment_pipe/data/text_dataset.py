@@ -13,11 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cogment_pipe.data.batch import TextBatch
+from cogment_pipe.data.batch import TextBatch, rounded
 from cogment_pipe.data.storage import read_array
 from cogment_pipe.errors import CogmentError
 
-ROUND = 8  # widths are rounded up to a multiple of this, so that few shapes occur
 ARRAYS = (
     "tokens",
     "offsets",
@@ -76,7 +75,7 @@ class TextTask:
         start = self._offsets[rows].astype(np.int64)
         prompt = self._prompt[rows].astype(np.int64)
         length = self._offsets[rows + 1].astype(np.int64) - start if answers else prompt
-        tokens = _gather(self._tokens, start, length, _rounded(length))  # (B, L)
+        tokens = _gather(self._tokens, start, length, rounded(length))  # (B, L)
         targets = np.full_like(tokens, -100)
         place = np.arange(tokens.shape[1] - 1)[None, :]
         predicts = (place >= prompt[:, None] - 1) & (place < length[:, None] - 1)  # (B, L - 1)
@@ -129,13 +128,8 @@ class TextTask:
         segment = np.where(real, first[:, None] + place, 0)
         start = self._segment_offsets[segment].astype(np.int64)
         length = (self._segment_offsets[segment + 1].astype(np.int64) - start) * real
-        flat = _gather(self._segments, start.ravel(), length.ravel(), _rounded(length))
+        flat = _gather(self._segments, start.ravel(), length.ravel(), rounded(length))
         return flat.reshape(len(rows), most, -1)  # (B, S, Ls)
-
-
-def _rounded(length: np.ndarray) -> int:
-    longest = max(1, int(length.max(initial=1)))
-    return -(-longest // ROUND) * ROUND
 
 
 def _gather(flat: np.ndarray, start: np.ndarray, length: np.ndarray, width: int) -> np.ndarray:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cogment_pipe.model.elementwise import rms_norm, rotate, silu_gate
+from cogment_pipe.model.elementwise import along, rms_norm, rotate, silu_gate
 from cogment_pipe.stage_config import ModelConfig
 
 
@@ -184,7 +184,10 @@ class DepthwiseConv(nn.Module):
 
     def forward(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
         planes = x.transpose(1, 2).unflatten(-1, grid)  # (B, D, H, W)
-        mixed = F.conv2d(planes, self.weight.to(x.dtype), padding=1, groups=planes.shape[1])
+        weight, padding = self.weight.to(x.dtype), (1, 1)
+        if grid[0] == 1:  # the other rows of the kernel would meet padding alone
+            weight, padding = weight[:, :, 1:2], (0, 1)
+        mixed = F.conv2d(planes, weight, padding=padding, groups=planes.shape[1])
         return mixed.flatten(2).transpose(1, 2)
 
     def along(self, x: Tensor, ahead: Tensor, left: Tensor | None = None) -> Tensor:
@@ -193,11 +196,8 @@ class DepthwiseConv(nn.Module):
         An answer position never sees to its right, so nothing teacher-forced leaks. `left` is the
         position before the first one of x, zero at the start of a sequence.
         """
-        w = self.weight[:, 0, 1].to(x.dtype)  # (D, 3)
-        edge = torch.zeros_like(x[:, :1])
-        before = torch.cat([edge if left is None else left.to(x.dtype), x[:, :-1]], 1)
-        after = torch.cat([x[:, 1:], edge], 1) * ahead.to(x.dtype)
-        return before * w[:, 0] + x * w[:, 1] + after * w[:, 2]
+        left = None if left is None else left.to(x.dtype)
+        return along(x, self.weight[:, 0, 1].to(x.dtype), ahead.to(x.dtype), left)
 
 
 class TokenMLP(nn.Module):

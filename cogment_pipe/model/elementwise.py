@@ -38,10 +38,22 @@ def silu_gate(gate_up: Tensor) -> Tensor:
     return _SiLUGate.apply(gate_up)
 
 
+def along(x: Tensor, taps: Tensor, ahead: Tensor, left: Tensor | None = None) -> Tensor:
+    """A depthwise convolution over three positions of x (B, L, D), in one dtype.
+
+    y_i = taps_0 x_(i-1) + taps_1 x_i + ahead_i taps_2 x_(i+1): taps (D, 3), ahead (B, L, 1). `left`
+    (B, 1, D) is the position before the first one, none where a sequence starts.
+    """
+    if left is None and not torch.compiler.is_compiling():
+        return _Along.apply(x, taps, ahead)
+    edge = torch.zeros_like(x[:, :1])
+    before = torch.cat([edge if left is None else left, x[:, :-1]], 1)
+    after = torch.cat([x[:, 1:], edge], 1) * ahead
+    return before * taps[:, 0] + x * taps[:, 1] + after * taps[:, 2]
+
+
 class _RMSNorm(torch.autograd.Function):
-    # autocast is on during the backward pass too, and would take the product with `weight` in bf16
     @staticmethod
-    @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
         x = x.contiguous()
         norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
@@ -51,13 +63,13 @@ class _RMSNorm(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    @torch.amp.custom_bwd(device_type="cpu")
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         x, scale, weight = ctx.saved_tensors
+        grad = grad.contiguous()
         # LayerNorm's fused kernel with mean zero: of RMSNorm's gradient it lacks nothing but the
         # mean of grad * weight, which LayerNorm subtracts
         grad_x, grad_weight, _ = torch.ops.aten.native_layer_norm_backward(
-            grad.contiguous(),
+            grad,
             x,
             weight.shape,
             torch.zeros_like(scale),
@@ -66,7 +78,8 @@ class _RMSNorm(torch.autograd.Function):
             None,
             [True, True, False],
         )
-        mean = (grad @ (weight / x.shape[-1])).unsqueeze(-1)
+        # mv, not matmul: autocast is on during the backward pass too, and takes matmul in bf16
+        mean = torch.mv(grad.view(-1, x.shape[-1]), weight / x.shape[-1]).view_as(scale)
         return grad_x.add_(mean.mul_(scale)), grad_weight, None
 
 
@@ -117,3 +130,24 @@ class _SiLUGate(torch.autograd.Function):
         slope = torch.addcmul(sigmoid, silu, 1 - sigmoid)
         torch.mul(slope.mul_(up), grad, out=to_gate)
         return out
+
+
+class _Along(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, taps: Tensor, ahead: Tensor) -> Tensor:
+        ctx.save_for_backward(x, taps, ahead)
+        out = x * taps[:, 1]
+        out[:, 1:].addcmul_(x[:, :-1], taps[:, 0])
+        out[:, :-1].addcmul_(x[:, 1:] * ahead[:, :-1], taps[:, 2])
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        x, taps, ahead = ctx.saved_tensors
+        out = grad * taps[:, 1]
+        out[:, :-1].addcmul_(grad[:, 1:], taps[:, 0])
+        seen = grad[:, :-1] * ahead[:, :-1]
+        out[:, 1:].addcmul_(seen, taps[:, 2])
+        pairs = (grad[:, 1:], x[:, :-1]), (grad, x), (seen, x[:, 1:])
+        return out, torch.stack([(g * of).sum((0, 1)) for g, of in pairs], 1), None

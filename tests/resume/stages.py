@@ -31,6 +31,7 @@ COMMON = {
     "max_steps": STEPS,
     "batch_size": 4,
     "accumulate": 2,
+    "lanes": 2,
     "max_refinement_steps": 3,
     "update": "per_step",
     "grokfast": True,

@@ -120,7 +120,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CogmentError, match="no checkpoint"):
         checkpoint.load(tmp_path / "bare.pt")
     torch.save({"format": 99, "meta": "{}", "tensors": {}}, tmp_path / "new.pt")
-    with pytest.raises(CogmentError, match="has format 99, this version reads 1"):
+    with pytest.raises(CogmentError, match="has format 99, this version reads 2"):
         checkpoint.load(tmp_path / "new.pt")
     with pytest.raises(CogmentError, match="cannot read"):
         checkpoint.load(tmp_path)
@@ -134,7 +134,7 @@ class _Evil:
 def test_loading_runs_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pickle that would run a command is refused as no checkpoint, and nothing runs."""
     monkeypatch.chdir(tmp_path)
-    torch.save({"format": 1, "meta": "{}", "tensors": _Evil()}, tmp_path / "evil.pt")
+    torch.save({"format": 2, "meta": "{}", "tensors": _Evil()}, tmp_path / "evil.pt")
     with pytest.raises(CogmentError, match="no checkpoint"):
         checkpoint.load(tmp_path / "evil.pt")
     (tmp_path / "raw.pt").write_bytes(pickle.dumps(_Evil(), protocol=2))
@@ -201,7 +201,7 @@ def test_export_is_canonical_safetensors(tmp_path: Path) -> None:
         again = checkpoint.export_weights(tmp_path / f"{index}.safetensors", second, meta)
         assert again == digest == sha256_file(tmp_path / f"{index}.safetensors")
     with safe_open(tmp_path / "m.safetensors", "pt") as handle:
-        assert json.loads(handle.metadata()["cogment"]) == meta
+        assert json.loads(handle.metadata()["cogment"]) == {"format": 2, **meta}
         assert torch.equal(handle.get_tensor("a"), shared.view(2, 3))
 
 

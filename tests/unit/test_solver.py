@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 import cogment_pipe
@@ -237,6 +238,10 @@ def test_a_folder_that_is_no_model_is_one_line(results, tmp_path):
         cogment_pipe.load(folder)
     (folder / "model.safetensors").unlink()
     with pytest.raises(CogmentError, match=r"model\.safetensors is missing"):
+        cogment_pipe.load(folder)
+    weights = safetensors.torch.save({"w": torch.ones(1)}, {"cogment": '{"stage": 2}'})
+    (folder / "model.safetensors").write_bytes(weights)
+    with pytest.raises(CogmentError, match="has format 1, this version reads 2"):
         cogment_pipe.load(folder)
     smaller = Cogment(MODEL.model_copy(update={"head_hidden": 4}))
     with pytest.raises(CogmentError, match="do not fit this model"):

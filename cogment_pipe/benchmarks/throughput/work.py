@@ -155,7 +155,8 @@ def build(slice: dict, k: int, shape: Shape, device: torch.device) -> StageTrain
     content = json.loads(json.dumps(slice))
     content["homes"] = {}
     content["stage"] |= {"replay": 0.0, "batch_size": shape.rows, "eval_items": shape.rows}
-    content["stage"] |= {"max_refinement_steps": shape.depth, "accumulate": 1, "depth_ramp": 0.0}
+    content["stage"] |= {"max_refinement_steps": shape.depth, "depth_ramp": 0.0}
+    content["stage"]["accumulate"] = content["stage"]["lanes"]
     content["stage"]["length_buckets"] = 1
     content["stage"]["loss"] |= {"consistency": 0.0}
     parsed = StageSlice.model_validate(content)

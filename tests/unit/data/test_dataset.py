@@ -62,6 +62,16 @@ def test_tasks_come_in_the_configured_order_with_their_settings(stage):
             assert len(task) == len(task.difficulty) == n and task.kind == "grid"
 
 
+def test_rows_padded_on_the_right_have_sizes(stage):
+    """Guards: `length_buckets` and micro-batches know how long ListOps rows are."""
+    data = load_stage(stage, "train")
+    assert data["sudoku"].sizes is None and data["maze"].sizes is None
+    sizes, inputs = data["listops"].sizes, data["listops"].batch(np.arange(40)).inputs
+    assert len(set(sizes.tolist())) > 5
+    for row, size in zip(inputs[:, 0], sizes, strict=True):
+        assert row[size - 1] != 0 and not row[size:].any()
+
+
 def test_batch_is_a_pure_function_of_its_arguments(stage):
     """Guards: equal arguments give equal batches, whatever came before."""
     for task in load_stage(stage, "train").values():

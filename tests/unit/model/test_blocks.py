@@ -133,6 +133,17 @@ def test_grid_convolution_sees_its_neighbours_and_no_others():
     torch.testing.assert_close(conv(x, (3, 4)).detach()[0], slow.flatten(1).T)
 
 
+def test_a_grid_of_one_row_is_convolved_as_text():
+    """By the kernel's middle row: values and gradients; the other rows have the gradient zero."""
+    conv, x = DepthwiseConv(3), torch.randn(2, 7, 3, requires_grad=True)
+    ways = conv(x, (1, 7)), conv.along(x, torch.ones(2, 7, 1))
+    torch.testing.assert_close(*ways)
+    found = [torch.autograd.grad(y.sin().sum(), (x, conv.weight)) for y in ways]
+    for grid, text in zip(*found, strict=True):
+        torch.testing.assert_close(grid, text)
+    assert not found[0][1][:, :, [0, 2]].any() and found[0][1][:, :, 1].all()
+
+
 def test_text_convolution_looks_right_only_where_allowed():
     """w0 x[i-1] + w1 x[i] + w2 x[i+1] inside the prompt; no right neighbour elsewhere."""
     conv = DepthwiseConv(3)
