@@ -43,16 +43,11 @@ class ListOpsParams(Params):
         0.15, ge=0.1, le=1.0, description="largest share of items with the same answer"
     )
     trace: bool = Field(False, description="training rows: a running value under every symbol")
-    train_length_min: int | None = Field(
-        None, ge=3, description="fewest symbols of a training row; null: length_min"
-    )
 
     @model_validator(mode="after")
     def _check(self) -> ListOpsParams:
         if self.args_min > self.args_max or self.length_min > self.length_max:
             raise ValueError("args_min <= args_max and length_min <= length_max must hold")
-        if self.train_length_min and self.train_length_min > self.length_max:
-            raise ValueError("train_length_min <= length_max must hold")
         unknown = set(self.operators) - set(OPERATORS)
         if unknown:
             raise ValueError(f"operators must be some of {', '.join(OPERATORS)}")
@@ -77,10 +72,9 @@ def generate(params: ListOpsParams, counts: dict[str, int], draws: Draws) -> dic
 def _block(params: ListOpsParams, rng: np.random.Generator, split: str) -> GridSplit:
     dice = Dice(rng)
     trees = []
-    least = (split == "train" and params.train_length_min) or params.length_min
     while len(trees) < BLOCK:
         tree = _operation(params, dice, 1)
-        if least <= length(tree) <= params.length_max:
+        if params.length_min <= length(tree) <= params.length_max:
             trees.append(tree)
     groups = np.array([canonical_hash(tree) for tree in trees], dtype=np.uint64)
     keep = np.flatnonzero(split_of(groups) == SPLITS.index(split))

@@ -178,18 +178,3 @@ def test_only_training_rows_are_traced():
     asked = {name: (part.targets != STORED_IGNORE).sum((1, 2)) for name, part in parts.items()}
     assert (asked["train"] > 3).all()
     assert (asked["validation"] == 1).all() and (asked["test"] == 1).all()
-
-
-def test_only_training_rows_may_be_shorter():
-    """Guards: `train_length_min` leaves validation and test rows as long as `length_min` says."""
-    parts = generate(
-        ListOpsParams(length_min=12, train_length_min=4, length_max=24),
-        {"train": 200, "validation": 40, "test": 40},
-        Draws(0, 2, "listops"),
-    )
-    # one cell more: QUERY
-    shortest = {name: (part.inputs != 0).sum((1, 2)).min() - 1 for name, part in parts.items()}
-    assert 4 <= shortest["train"] < 12
-    assert shortest["validation"] >= 12 and shortest["test"] >= 12
-    with pytest.raises(CogmentError, match="train_length_min"):
-        parse_params(ListOpsParams, {"train_length_min": 70}, stage=2, task="listops")
