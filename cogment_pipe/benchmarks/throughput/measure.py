@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import statistics
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -109,7 +111,7 @@ class Cell:
     def first_step(self) -> None:
         """The first step of the process, counted operation by operation."""
         self._enter(Arm("plain", self._stream("plain")))
-        with counting(self.counts), saving(self.counts):
+        with self._one_lane(), counting(self.counts), saving(self.counts):
             seconds = timed(self.trainer.train_step, self.device)
         started = psutil.Process().create_time()
         self.first = {"first_step_seconds": round(seconds, 3)}
@@ -139,8 +141,18 @@ class Cell:
     def profiled(self) -> dict[str, float]:
         """Shares of a plain step's time by kind of operation."""
         arm = Arm("plain", self._stream("plain"))
-        self._step(arm)
-        return profile(lambda: self._step(arm))
+        with self._one_lane():
+            self._step(arm)
+            return profile(lambda: self._step(arm))
+
+    @contextmanager
+    def _one_lane(self) -> Iterator[None]:
+        """Micro-batches one after the other: torch counts and profiles the calling thread alone."""
+        lanes, self.trainer.lanes = self.trainer.lanes, None
+        try:
+            yield
+        finally:
+            self.trainer.lanes = lanes
 
     def figures(self) -> dict:
         """Everything measured, as plain values."""

@@ -25,7 +25,8 @@ from torch.utils.flop_counter import (
     sdpa_flop_count,
 )
 
-SQUARES = (1024, 2048)
+SQUARES = (256, 1024, 2048)
+PATIENCE = 1.0  # seconds; a product that would take longer is left out (emulated number formats)
 COPIED = 1 << 26  # numbers of the block that is copied: 256 MB, past any cache
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 MOVED_AROUND = {"view", "_unsafe_view", "t", "transpose", "expand", "slice", "select", "detach"}
@@ -64,12 +65,13 @@ class MachineRates:
         """Operations a second of each format, as measured now."""
         now = {}
         for name, kind in self._formats.items():
-            rates = []
+            now[name] = 0.0
             for side in SQUARES:
+                if now[name] and 2 * side**3 / now[name] > PATIENCE:
+                    break
                 rate = 2 * side**3 / self._seconds(*_product(side, kind, self._device))
                 self._products.setdefault((name, side), []).append(rate)
-                rates.append(rate)
-            now[name] = max(rates)
+                now[name] = max(now[name], rate)
         block = torch.ones(COPIED, device=self._device)
         other = torch.empty_like(block)
         copied = 2 * block.numel() * block.element_size()
