@@ -42,8 +42,9 @@ class Lanes:
     ) -> None:
         self.count, self.share = count, max(1, threads // count)
         self._parameters, self._loss, self._autocast = parameters, loss, autocast
+        # threads keep their initializer: one that knew `self` would keep the lanes alive for ever
         self._pool = ThreadPoolExecutor(
-            count - 1, "lane", initializer=lambda: torch.set_num_threads(self.share)
+            count - 1, "lane", initializer=torch.set_num_threads, initargs=(self.share,)
         )
 
     def run(self, compute: Callable[[Part], Found], parts: list[Part]) -> list[Found]:

@@ -26,7 +26,7 @@ LONGEST = 1800  # ends a hang; a busy machine takes its time
 def stage(request, project, tmp_path_factory) -> Stage:
     """A grid stage with carried states and twins, and a text stage with memory; both replay."""
     prepared = prepare(request.param, tmp_path_factory.mktemp(request.param), project)
-    short = {"max_steps": STEPS, "eval_every": 25, "patience": STEPS, "accumulate": 1}
+    short = {"max_steps": STEPS, "eval_every": 25, "patience": STEPS, "accumulate": 1, "lanes": 1}
     return prepared.variant(**short)
 
 
@@ -88,9 +88,10 @@ def records(folder: Path) -> list[dict]:
     return [json.loads(line) for line in lines]
 
 
-def wait_for_snapshot(folder: Path) -> None:
+def wait_for_snapshot(call: subprocess.Popen, folder: Path) -> None:
     end = time.monotonic() + LONGEST
     while not list((folder / "snapshots").glob("step-*.json")):
+        assert call.poll() is None, f"no snapshot was written: {call.communicate()[1]}"
         assert time.monotonic() < end, "no snapshot was written"
         time.sleep(0.02)
 
@@ -113,7 +114,7 @@ def test_two_processes_train_what_one_does(alone, together):
 def test_a_stop_is_agreed_and_the_resume_exact(stage, project, together, tmp_path):
     """SIGTERM to the call: every process stops after one step, and goes on to the same bits."""
     call = started(project, command(stage, tmp_path, 2))
-    wait_for_snapshot(tmp_path)
+    wait_for_snapshot(call, tmp_path)
     call.send_signal(signal.SIGTERM)
     said = call.communicate(timeout=LONGEST)[1]
     assert call.returncode == 75, said
@@ -127,7 +128,7 @@ def test_a_stop_is_agreed_and_the_resume_exact(stage, project, together, tmp_pat
 def test_a_killed_process_ends_the_run_in_one_line(stage, project, together, tmp_path):
     """SIGKILL to the second process: the rest ends soon, in one line, and the resume is exact."""
     call = started(project, command(stage, tmp_path, 2))
-    wait_for_snapshot(tmp_path)
+    wait_for_snapshot(call, tmp_path)
     workers = sorted(psutil.Process(call.pid).children(), key=lambda p: p.pid)
     (second,) = [p for p in workers if p.environ().get("RANK") == "1"]
     second.kill()
@@ -148,7 +149,7 @@ def test_a_killed_process_ends_the_run_in_one_line(stage, project, together, tmp
 def test_another_number_of_devices_is_asked_about_and_said(stage, project, tmp_path):
     """Two processes' snapshot in one: refused by default; `continue` is not called identical."""
     call = started(project, command(stage, tmp_path, 2))
-    wait_for_snapshot(tmp_path)
+    wait_for_snapshot(call, tmp_path)
     call.send_signal(signal.SIGTERM)
     assert call.wait(timeout=LONGEST) == 75
     code, said = train(project, stage, tmp_path, 1)

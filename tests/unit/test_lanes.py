@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -57,6 +59,21 @@ def test_lanes_share_the_threads():
         assert [f.threads for f in found] == [2, 2] and torch.get_num_threads() == 4
     finally:
         torch.set_num_threads(before)
+
+
+def test_threads_end_with_their_lanes():
+    """A process that builds one trainer after another does not gather threads."""
+    weight = nn.Parameter(torch.ones(1))
+    many = lanes(3, [weight])
+    many.run(lambda _part: Found(weight.sum(), "", 0), [0, 1, 2])
+    own = [t for t in threading.enumerate() if t.name.startswith("lane")]
+    assert own
+    many = weakref.ref(many)
+    gc.collect()
+    assert many() is None
+    for thread in own:
+        thread.join(timeout=60)
+    assert not any(thread.is_alive() for thread in own)
 
 
 @pytest.mark.parametrize("broken", [0, 1])
