@@ -76,9 +76,11 @@ class Lanes:
 
 
 def _sum(tensors: list[Tensor]) -> Tensor:
-    """From left to right; never in place, since two gradients may be one tensor."""
-    total = tensors[0]
-    for tensor in tensors[1:]:
+    """From left to right, in memory of its own: two gradients may be one tensor, or a view."""
+    total, *others = tensors
+    if not others:
+        return total.clone(memory_format=torch.contiguous_format)
+    for tensor in others:
         total = total + tensor
     return total
 

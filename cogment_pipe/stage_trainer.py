@@ -107,6 +107,7 @@ class StageTrainer:
                 device=self.device,
                 augment=True,
                 world=self.world,
+                trim=self.slice.model.mixer != "token_mlp",
             )
 
     def autocast(self, cached: bool = True) -> AbstractContextManager:

@@ -86,14 +86,17 @@ class TaskStream:
         device: torch.device,
         augment: bool = True,
         world: World = ALONE,
+        trim: bool = True,
     ) -> None:
         """`home` is the configuration of the stage the task belongs to, `stage` its number.
 
+        `trim`: grids of one row lose the padding that all rows of a micro-batch share; not for a
+        model that is built for a number of cells.
         Of the micro-batches of a batch, process r of `world` has those of number r, r + size, ...
         """
         self.data, self.home, self.stage = data, home, stage
         self.seed, self.training_stage, self.device = seed, training_stage, device
-        self.augment, self.world = augment, world
+        self.augment, self.world, self.trim = augment, world, trim
         self.updates = 0
         self.number, self.phase, self.depth = 0, 0, 1  # batch, its steps so far, its steps in all
         self.chunks: list[Chunk] = []
@@ -159,7 +162,8 @@ class TaskStream:
             batch = twins.batch
             if len(parts) > 1:
                 batch = take(batch, np.concatenate([part, n + mine]))
-            if isinstance(batch, TextBatch) or not len(mine):  # twins know cells of whole grids
+            # twins know cells of whole grids
+            if isinstance(batch, TextBatch) or (self.trim and not len(mine)):
                 batch = batch.trimmed()
             changes = [twins.changes[i] for i in mine]
             targets = batch.targets.reshape(len(batch), -1)

@@ -45,6 +45,15 @@ def test_parts_come_back_in_order_with_the_sum_of_their_gradients():
     assert len({f.thread for f in found}) == 2
 
 
+def test_a_gradient_has_memory_of_its_own():
+    """Two parameters may be given one tensor as their gradient; clipping works in place."""
+    one, other = nn.Parameter(torch.ones(2, 3)), nn.Parameter(torch.ones(2, 3))
+    parts = [lambda: (one + other).sum(), lambda: torch.zeros((), requires_grad=True) * 1.0]
+    lanes(2, [one, other]).run(lambda part: Found(part(), "", 0), parts)
+    one.grad.mul_(2.0)
+    assert one.grad.tolist() == [[2.0] * 3] * 2 and other.grad.tolist() == [[1.0] * 3] * 2
+
+
 def test_lanes_share_the_threads():
     """Each lane has its share of torch's threads, and afterwards there are as many as before."""
     before = torch.get_num_threads()

@@ -70,7 +70,7 @@ class Ragged(Copying):
         return made
 
 
-def make(tasks=None, earlier=(), precision="fp32", **change: object) -> StageTrainer:
+def make(tasks=None, earlier=(), precision="fp32", model=MODEL, **change) -> StageTrainer:
     tasks = tasks or [Copying()]
     settings = {"name": "x", "max_steps": 60, "batch_size": 8, "sequence_length": 16}
     settings |= {"learning_rate": 3e-3, "max_refinement_steps": 2, "warmup_steps": 2, "ema": 0.9}
@@ -81,7 +81,7 @@ def make(tasks=None, earlier=(), precision="fp32", **change: object) -> StageTra
     content = StageSlice(
         seed=0,
         scale="tiny",
-        model=MODEL,
+        model=model,
         optimizer=MultiOptimizerConfig(),
         grokfast=GrokFastConfig(),
         stage=stage,
@@ -92,7 +92,28 @@ def make(tasks=None, earlier=(), precision="fp32", **change: object) -> StageTra
     named = {task.name: task for task in tasks}
     number = len(earlier)
     own = StageData(number, named)
-    return StageTrainer(Cogment(MODEL), content, number, [*earlier, own], own, precision=precision)
+    return StageTrainer(Cogment(model), content, number, [*earlier, own], own, precision=precision)
+
+
+class Rows(Copying):
+    """Rows of eight cells, of which the last three are padding in every row."""
+
+    def batch(self, index, **_options) -> GridBatch:
+        inputs = np.zeros((len(index), 1, 8), dtype=np.int64)
+        inputs[:, :, :5] = np.random.default_rng(0).integers(1, 5, (len(index), 1, 5))
+        targets = np.where(inputs > 0, inputs, -100)
+        return GridBatch(self.name, 14, inputs, targets, np.asarray(index))
+
+
+@pytest.mark.parametrize(("mixer", "width"), [("attention", 5), ("token_mlp", 8)])
+def test_padding_is_cut_unless_the_model_has_a_number_of_cells(mixer, width):
+    """A token MLP mixes all the cells that it is built for; others are spared the padding."""
+    model = MODEL.model_copy(update={"mixer": mixer, "mixer_cells": 8 * (mixer == "token_mlp")})
+    trainer = make([Rows()], model=model, loss=LossWeights(), max_refinement_steps=2)
+    trainer.train_step()
+    (chunk,) = trainer.streams["copy"].chunks
+    assert chunk.feed.grid == (1, width)
+    assert trainer.validate()["loss"] > 0
 
 
 @pytest.mark.parametrize("update", ["joint", "per_step"])
