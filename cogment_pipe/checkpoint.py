@@ -85,7 +85,7 @@ def load(
         if content["format"] != FORMAT:
             raise CogmentError(
                 f"checkpoint {path} has format {content['format']}, this version reads {FORMAT}; "
-                "use the version of cogment_pipe that wrote it"
+                "use the version of cogment_pipe that wrote it, or train its stage again"
             )
         return dict(content["tensors"]), json.loads(content["meta"])
     except FileNotFoundError as error:
