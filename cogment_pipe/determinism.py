@@ -42,7 +42,8 @@ def set_determinism(threads: int, strict: bool) -> None:
             _log.info("threads between operations stay at %d", torch.get_num_interop_threads())
     if strict:
         _set_cublas()
-    torch.use_deterministic_algorithms(strict)
+    # `use_deterministic_algorithms` also imports torch's compiler: two seconds of every start.
+    torch.set_deterministic_debug_mode("error" if strict else "default")
     torch.utils.deterministic.fill_uninitialized_memory = False  # costs time, changes no result
     torch.backends.cudnn.deterministic = strict
     torch.backends.cudnn.benchmark = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -56,14 +56,23 @@ def colour_grid(value: object, where: str) -> np.ndarray:
 
 def pair_hash(pair: Pair) -> int:
     """64-bit hash, the same for all 8 images of a pair and however its colours are renamed."""
-    images = [[turn(grid, number) for grid in pair] for number in range(8)]
-    cells = np.stack([np.concatenate([g.ravel() for g in image]) for image in images])  # (8, n)
-    shapes = np.array([[*a.shape, *b.shape] for a, b in images])
-    seen = cells[:, :, None] == np.arange(10)  # (8, n, 10)
-    first = np.where(seen.any(axis=1), seen.argmax(axis=1), cells.shape[1])
-    names = np.argsort(np.argsort(first, axis=1, kind="stable"), axis=1)  # by first sight
-    named = np.take_along_axis(names, cells.astype(np.int64), axis=1)
-    return int(hash_rows(np.concatenate([shapes, named], axis=1)).min())
+    order, shapes = _images(pair[0].shape, pair[1].shape)
+    cells = np.concatenate([grid.ravel() for grid in pair])[order]  # (8, n)
+    image = np.arange(len(cells))[:, None]
+    first = np.full((len(cells), 10), cells.shape[1])
+    np.minimum.at(first, (image, cells), np.arange(cells.shape[1]))  # where a colour is first seen
+    names = np.argsort(np.argsort(first, axis=1, kind="stable"), axis=1)
+    return int(hash_rows(np.concatenate([shapes, names[image, cells]], axis=1)).min())
+
+
+@lru_cache(maxsize=256)
+def _images(given: tuple[int, int], made: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Of pairs of these shapes: (8, n) places of the cells of each image, (8, 4) its shapes."""
+    places = np.arange(given[0] * given[1]).reshape(given)
+    others = np.arange(made[0] * made[1]).reshape(made) + places.size
+    images = [(turn(places, number), turn(others, number)) for number in range(8)]
+    order = np.stack([np.concatenate([grid.ravel() for grid in image]) for image in images])
+    return order, np.array([[*a.shape, *b.shape] for a, b in images])
 
 
 def turn(grid: np.ndarray, number: int) -> np.ndarray:

@@ -20,6 +20,7 @@ from cogment_pipe.provenance import MANIFEST, sha256_file, sidecar, write_manife
 PAD, BOS, EOS, SEP, SEG = range(5)
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<sep>", "<seg>")
 SMALLEST = len(SPECIAL) + 256
+SHORT, REMEMBERED = 80, 1 << 16  # characters of a text whose ids are kept, and how many such texts
 
 
 class Tokenizer:
@@ -28,6 +29,7 @@ class Tokenizer:
     def __init__(self, backend: tokenizers.Tokenizer):
         self.backend = backend
         backend.encode_special_tokens = True  # "<eos>" typed in a document stays plain characters
+        self._known: dict[str, list[int]] = {}
 
     @property
     def size(self) -> int:
@@ -39,8 +41,15 @@ class Tokenizer:
         return self.backend.encode(text, add_special_tokens=False).ids
 
     def encode_many(self, texts: list[str]) -> list[list[int]]:
-        """`encode` of several texts at once."""
-        return [one.ids for one in self.backend.encode_batch(texts, add_special_tokens=False)]
+        """`encode` of several texts at once; short ones, such as names, are encoded once."""
+        known = self._known if len(self._known) < REMEMBERED else {}
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        made = self.backend.encode_batch(new, add_special_tokens=False) if new else []
+        ids = {text: one.ids for text, one in zip(new, made, strict=True)}
+        found = [list(ids[text] if text in ids else known[text]) for text in texts]
+        known.update((text, row) for text, row in ids.items() if len(text) <= SHORT)
+        self._known = known
+        return found
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of `ids`; special tokens vanish, broken UTF-8 becomes the replacement character."""

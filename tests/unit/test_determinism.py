@@ -26,7 +26,7 @@ from cogment_pipe.errors import CogmentError
 ROOT = Path(__file__).resolve().parents[2]
 
 PROBE = """
-import json, os, torch
+import json, os, sys, torch
 from cogment_pipe.determinism import environment, set_determinism
 set_determinism(2, STRICT)
 set_determinism(2, STRICT)
@@ -44,6 +44,7 @@ print(json.dumps({
     "matmul": torch.get_float32_matmul_precision(),
     "fill": torch.utils.deterministic.fill_uninitialized_memory,
     "refused": refused,
+    "compiler": "torch._dynamo" in sys.modules,
     "environment": environment("cpu", "fp32", deterministic=STRICT),
 }))
 """
@@ -78,6 +79,7 @@ def test_strict_pins_everything_and_refuses() -> None:
         "matmul": "highest",
         "fill": False,
         "refused": True,
+        "compiler": False,  # its import takes two seconds of every start
     }
     assert recorded["threads"] == 2 and recorded["deterministic"] is True
     assert recorded["torch"] == torch.__version__ and recorded["device"] == "cpu"

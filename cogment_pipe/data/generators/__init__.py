@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -93,8 +94,12 @@ def mix(words: np.ndarray) -> np.ndarray:
 def hash_rows(rows: np.ndarray) -> np.ndarray:
     """(N, ...) integers -> (N,) uint64: hash of each row's values in their order."""
     flat = np.ascontiguousarray(rows).reshape(len(rows), -1).astype(np.uint64)  # (N, K)
-    places = mix(np.arange(flat.shape[1], dtype=np.uint64) + np.uint64(0xC09))
-    return mix(mix(flat + places).sum(axis=1, dtype=np.uint64))
+    return mix(mix(flat + _places(flat.shape[1])).sum(axis=1, dtype=np.uint64))
+
+
+@lru_cache(maxsize=256)
+def _places(width: int) -> np.ndarray:
+    return mix(np.arange(width, dtype=np.uint64) + np.uint64(0xC09))
 
 
 def dihedral(grids: np.ndarray) -> list[np.ndarray]:

@@ -34,6 +34,18 @@ def test_special_tokens_have_fixed_ids_and_text_never_yields_them(coder):
     assert coder.decode([2, *coder.encode(" a"), 3]) == " a"
 
 
+def test_many_texts_at_once_have_the_ids_of_each(coder, monkeypatch):
+    """Promise: what is kept of short texts changes no ids, nor can a caller change what is kept."""
+    monkeypatch.setattr(tokenizer, "REMEMBERED", 4)
+    long = " Tom has 48 pens." * 10
+    texts = [" Tom", " Orbit", long, " Tom", "", " pens", " 48", " Tom", " maker", long]
+    for _ in range(3):
+        found = coder.encode_many(texts)
+        assert found == [coder.encode(text) for text in texts]
+        for ids in found:
+            ids.append(0)
+
+
 def test_digits_stand_alone(coder):
     """Promise: a number is read digit by digit, whatever the corpus holds."""
     ids = coder.encode("48486")
