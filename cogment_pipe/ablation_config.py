@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from cogment_pipe.benchmark_config import Seed
-from cogment_pipe.stage_config import Count, Strict
+from cogment_pipe.task_config import Count, Strict
 
 BASE = "base"
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]

@@ -11,16 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from cogment_pipe.peer_config import PeersConfig
-from cogment_pipe.stage_config import (
-    Count,
-    HomeConfig,
-    ModelConfig,
-    NonNegative,
-    Positive,
-    Rate,
-    StageSlice,
-    Strict,
-)
+from cogment_pipe.stage_config import HomeConfig, ModelConfig, StageSlice
+from cogment_pipe.task_config import Count, NonNegative, Positive, Rate, Strict
 
 GROKKING, SMOKE = "grokking", "grokking_smoke"
 """Folders below results/benchmarks/ that the grokking benchmark makes."""

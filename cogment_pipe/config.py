@@ -21,14 +21,8 @@ from cogment_pipe.config_layers import assignments, merge, nested, normal, read_
 from cogment_pipe.corpora import CORPORA, CorpusSource, default_sources
 from cogment_pipe.errors import CogmentError
 from cogment_pipe.evaluation_config import EvaluationConfig
-from cogment_pipe.stage_config import (
-    Count,
-    GrokFastConfig,
-    ModelConfig,
-    MultiOptimizerConfig,
-    StageConfig,
-    Strict,
-)
+from cogment_pipe.stage_config import GrokFastConfig, ModelConfig, MultiOptimizerConfig, StageConfig
+from cogment_pipe.task_config import Count, Strict
 
 STAGES = (0, 1, 2, 3, 4)
 SCALES = ("tiny", "small", "full")

@@ -24,11 +24,11 @@ OPENING = """\
 # Configuration
 
 Every key of `config.yaml`. This page is generated from the models that check the configuration
-(`make docs`); change `cogment_pipe/config.py`, `stage_config.py`, `evaluation_config.py` or
-`corpora.py`, not this page. The values of a run stand in `config.yaml` itself; the defaults below
-hold for keys that it leaves out. Later layers win: `config.yaml`, its scale (`scales.small` and so
-on, with the same keys), a `config.yaml` in the working directory, `--configfile`, `--config`,
-`set`.
+(`make docs`); change `cogment_pipe/config.py`, `stage_config.py`, `task_config.py`,
+`evaluation_config.py` or `corpora.py`, not this page. The values of a run stand in `config.yaml`
+itself; the defaults below hold for keys that it leaves out. Later layers win: `config.yaml`, its
+scale (`scales.small` and so on, with the same keys), a `config.yaml` in the working directory,
+`--configfile`, `--config`, `set`.
 
 `set` reaches any key by its path: `--config set='stages.3.learning_rate=3e-4; model.d_model=256'`.
 An unknown key or a value out of range stops with one line before anything runs. Editors that know

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from cogment_pipe.errors import CogmentError
-from cogment_pipe.stage_config import Strict
+from cogment_pipe.task_config import Strict
 
 # Name -> where a user gets it.
 CORPORA = {

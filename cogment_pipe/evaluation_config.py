@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from cogment_pipe.stage_config import Count, HomeConfig, Rate, Strict
+from cogment_pipe.stage_config import HomeConfig
+from cogment_pipe.task_config import Count, Rate, Strict
 
 
 class EvaluationConfig(Strict):

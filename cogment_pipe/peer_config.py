@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from cogment_pipe.stage_config import Count, NonNegative, Positive, Rate, Strict
+from cogment_pipe.task_config import Count, NonNegative, Positive, Rate, Strict
 
 
 class PeerSetting(Strict):

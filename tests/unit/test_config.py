@@ -14,7 +14,7 @@ from cogment_pipe.slices import (
     evaluation_slice,
     report_slice,
 )
-from cogment_pipe.stage_config import AugmentationType, Generator
+from cogment_pipe.task_config import AugmentationType, Generator
 
 
 @pytest.mark.parametrize("scale", ["tiny", "small", "full"])

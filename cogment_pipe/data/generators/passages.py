@@ -15,7 +15,7 @@ from cogment_pipe.data.generators import lexicon
 from cogment_pipe.data.generators.recall import filler, key, longbench
 from cogment_pipe.data.generators.text_item import TextGenerator, TextItem, choose, one
 from cogment_pipe.rng import stream
-from cogment_pipe.stage_config import Strict
+from cogment_pipe.task_config import Strict
 
 
 class Params(Strict):

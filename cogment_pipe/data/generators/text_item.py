@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cogment_pipe.stage_config import Strict
+from cogment_pipe.task_config import Strict
 
 SPLITS = ("train", "validation", "test")
 

@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from cogment_pipe.data.generators import lexicon
 from cogment_pipe.data.generators.text_item import TextGenerator, TextItem, choose, one, split_of
 from cogment_pipe.rng import stream
-from cogment_pipe.stage_config import Strict
+from cogment_pipe.task_config import Strict
 
 # Words between a name and what is said of it are at most two: the memory's keys reach over three
 # positions (model/memory.py).

@@ -18,7 +18,7 @@ from cogment_pipe.data.generators import lexicon
 from cogment_pipe.data.generators.text_item import TextGenerator, TextItem, choose, one, split_of
 from cogment_pipe.errors import CogmentError
 from cogment_pipe.rng import stream
-from cogment_pipe.stage_config import Strict
+from cogment_pipe.task_config import Strict
 
 # {n} owner, {m} other person, {p} pronoun of the owner, {i} things, {x} the number
 OPENINGS = (

@@ -25,7 +25,7 @@ from cogment_pipe.data.generators.sudoku import generate as make_sudoku
 from cogment_pipe.data.generators.sudoku_small import all_4x4, split_4x4
 from cogment_pipe.data.generators.sudoku_solver import candidates, solve
 from cogment_pipe.data.symbols import BLANK, DIGIT0, IGNORE, QUERY, STORED_IGNORE
-from cogment_pipe.stage_config import AugmentationType, Generator
+from cogment_pipe.task_config import AugmentationType, Generator
 
 DRAWS = Draws(seed=0, stage=2, task="t")
 TYPES = ("symmetry", "shuffle_ops")
