@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from cogment_pipe.errors import CogmentError
 from cogment_pipe.grokfast import Components
+from cogment_pipe.muon import Muon
 from cogment_pipe.schedule import COMPONENTS
 from cogment_pipe.stage_config import MultiOptimizerConfig
 
@@ -41,20 +41,11 @@ def build_optimizers(
     decay = getattr(config, f"{component}_weight_decay")
     parameters = [parameter for _, parameter in named]
     optimizers: list[torch.optim.Optimizer] = []
-    if component == "core" and config.core_optimizer == "muon":
-        if not hasattr(torch.optim, "Muon"):
-            raise CogmentError(
-                f"optimizer.core_optimizer: muon needs torch 2.9 or newer, this is "
-                f"{torch.__version__}; install it or choose adamw"
-            )
+    if getattr(config, f"{component}_optimizer", "adamw") == "muon":
         matrices = [p for p in parameters if p.ndim == 2]
         parameters = [p for p in parameters if p.ndim != 2]
         if matrices:
-            optimizers.append(
-                torch.optim.Muon(
-                    matrices, lr=0.0, weight_decay=decay, adjust_lr_fn="match_rms_adamw"
-                )
-            )
+            optimizers.append(Muon(matrices, weight_decay=decay))
     groups = [
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},

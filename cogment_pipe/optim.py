@@ -41,7 +41,7 @@ class StepInfo:
 
 
 class JointOptimizer:
-    """AdamW (fused) for core, memory, halting and other; optionally Muon for the core's matrices.
+    """AdamW (fused) for each component; optionally Muon for matrices of core or memory.
 
     Args:
         components: name of component -> named parameters; every parameter in exactly one.
@@ -53,7 +53,6 @@ class JointOptimizer:
 
     Raises:
         ValueError: an unknown component, or a parameter or name in two of them.
-        CogmentError: Muon is asked for and this torch has none.
     """
 
     def __init__(

@@ -59,7 +59,7 @@ class ModelConfig(Strict):
 
 
 class MultiOptimizerConfig(Strict):
-    """AdamW for each component; rates hold at stage learning rate 3e-4 and scale with it."""
+    """An optimizer for each component; rates hold at stage learning rate 3e-4 and scale with it."""
 
     core_lr: Positive = Field(3e-4, description="rate of the core")
     memory_lr: Positive = Field(1e-4, description="rate of the memory")
@@ -85,6 +85,9 @@ class MultiOptimizerConfig(Strict):
     max_nonfinite: Count = Field(5, description="non-finite steps in a row that stop the run")
     core_optimizer: Literal["adamw", "muon"] = Field(
         "adamw", description="muon: orthogonalised momentum for the core's matrices"
+    )
+    memory_optimizer: Literal["adamw", "muon"] = Field(
+        "adamw", description="the same for the memory's"
     )
 
 

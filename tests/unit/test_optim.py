@@ -268,14 +268,14 @@ def test_schedule_counts_applied_steps_only() -> None:
     ]
 
 
-@pytest.mark.parametrize("core", ["adamw", "muon"])
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
 @pytest.mark.parametrize("cut", range(13))
-def test_every_resume_is_bitwise(tmp_path: Path, cut: int, core: str) -> None:
+def test_every_resume_is_bitwise(tmp_path: Path, cut: int, kind: str) -> None:
     """12 steps = cut + save + load + the rest: the whole checkpoint files have equal bytes.
 
     A parameter gets its first gradient at step 6: its state must be born equal on both sides.
     """
-    config = MultiOptimizerConfig(core_optimizer=core)
+    config = MultiOptimizerConfig(core_optimizer=kind, memory_optimizer=kind)
     model = Toy()
     optimizer, average = make(model, config=config), WeightAverage(model, 0.99)
     run(model, optimizer, average, 0, 12, late=6)
@@ -375,15 +375,17 @@ def test_foreign_state_is_refused() -> None:
             make(Toy()).load_state_dict(state)
 
 
-def test_muon_takes_the_matrices_of_core_only() -> None:
-    """With core_optimizer: muon, core matrices have a momentum buffer, all else AdamW's moments."""
-    model = Toy()
-    optimizer = make(model, config=MultiOptimizerConfig(core_optimizer="muon"))
+@pytest.mark.parametrize("chosen", ["core", "memory"])
+def test_muon_takes_the_matrices_of_its_component_only(chosen: str) -> None:
+    """Where asked for, matrices have a momentum buffer; vectors and all else AdamW's moments."""
+    model, config = Toy(), MultiOptimizerConfig.model_validate({f"{chosen}_optimizer": "muon"})
+    optimizer = make(model, config=config)
     run(model, optimizer, WeightAverage(model, 0.9), 0, 2, late=99)
     moments = optimizer.state_dict()["moments"]
-    assert sorted(moments["core"]["momentum_buffer"]) == ["core.weight"]
-    assert sorted(moments["core"]["exp_avg"]) == ["core.bias"]
-    assert "momentum_buffer" not in moments["other"]
+    assert sorted(moments[chosen]["momentum_buffer"]) == [f"{chosen}.weight"]
+    assert sorted(moments[chosen]["exp_avg"]) == [f"{chosen}.bias"]
+    for other in set(moments) - {chosen}:
+        assert "momentum_buffer" not in moments[other]
 
 
 def test_misuse_is_refused() -> None:
