@@ -46,6 +46,9 @@ def build_optimizers(
         parameters = [p for p in parameters if p.ndim != 2]
         if matrices:
             optimizers.append(Muon(matrices, weight_decay=decay))
+        # Muon wants a large decay: convolution kernels would fade under it between the batches of
+        # the one task that needs them, and mazes never be learnt beside others.
+        decay = 0.0
     groups = [
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},

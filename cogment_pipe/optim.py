@@ -4,6 +4,7 @@ Order: unscale all -> finite? -> clip by one global norm -> GrokFast -> step all
 The learning rate is a closed form of the count of applied steps (`schedule.py`). Weight decay acts
 on every parameter with two or more dimensions, embeddings included (the text embedding is also the
 output matrix, and no rule by name is needed); biases, norms and other 1-D parameters have none.
+Under Muon it acts on the matrices alone, and convolution kernels have none.
 """
 
 from __future__ import annotations
