@@ -32,9 +32,9 @@ def test_fp32_on_a_cpu() -> None:
     """A scaled gradient gives the same to fp32's own precision: bf16 would differ by a percent."""
     torch.manual_seed(2)
     gradient = torch.randn(16, 32)
-    exact = orthogonalised(gradient.double())
-    assert exact.dtype == torch.float64
-    torch.testing.assert_close(orthogonalised(gradient * 3), exact.float(), rtol=0, atol=1e-5)
+    plain = orthogonalised(gradient.double())
+    assert plain.dtype == torch.float64
+    torch.testing.assert_close(orthogonalised(gradient * 3), plain.float(), rtol=0, atol=1e-5)
 
 
 @pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon")
