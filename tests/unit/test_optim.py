@@ -12,7 +12,6 @@ from torch import nn
 from cogment_pipe import checkpoint
 from cogment_pipe.ema import WeightAverage
 from cogment_pipe.errors import CogmentError
-from cogment_pipe.moments import build_optimizers
 from cogment_pipe.optim import JointOptimizer, global_norm
 from cogment_pipe.schedule import COMPONENTS, rate
 from cogment_pipe.stage_config import GrokFastConfig, MultiOptimizerConfig, StageConfig
@@ -387,18 +386,6 @@ def test_muon_takes_the_matrices_of_its_component_only(chosen: str) -> None:
     assert sorted(moments[chosen]["exp_avg"]) == [f"{chosen}.bias"]
     for other in set(moments) - {chosen}:
         assert "momentum_buffer" not in moments[other]
-
-
-@pytest.mark.parametrize(("kind", "kept"), [("adamw", 0.9), ("muon", 1.0)])
-def test_muon_leaves_convolutions_without_decay(kind: str, kept: float) -> None:
-    """Mazes beside other tasks need their kernels: only AdamW's decay reaches them."""
-    kernel = nn.Parameter(torch.ones(4, 1, 3, 3))
-    config = MultiOptimizerConfig.model_validate({"core_optimizer": kind, "core_weight_decay": 1.0})
-    (optimizer,) = build_optimizers("core", [("conv.weight", kernel)], config)
-    optimizer.param_groups[0]["lr"] = 0.1
-    kernel.grad = torch.zeros_like(kernel)
-    optimizer.step()
-    torch.testing.assert_close(kernel.detach(), torch.full_like(kernel, kept))
 
 
 def test_misuse_is_refused() -> None:
