@@ -48,7 +48,8 @@ class JointOptimizer:
         components: name of component -> named parameters; every parameter in exactly one.
         config: rates at stage learning rate 3e-4, decays, betas, clip norm.
         grokfast: filter settings, or None for no filter.
-        stage: gives the learning rate, schedule, and whether and how strongly to filter.
+        stage: gives the learning rate, schedule, whether and how strongly to filter, and keys of
+            `config` that are others in this stage.
         device: kind of device the parameters live on; only the fp16 scaler needs it.
         precision: `fp32`, `bf16` or `fp16`; only `fp16` scales the loss.
 
@@ -66,7 +67,7 @@ class JointOptimizer:
         precision: str = "fp32",
     ) -> None:
         check_components(components)
-        self._config = config
+        self._config = config = config.changed(stage.optimizer)
         self._stage = stage
         self._components = {
             name: sorted(components[name], key=lambda pair: pair[0])

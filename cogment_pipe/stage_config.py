@@ -7,10 +7,11 @@ so that editing them retrains nothing.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from cogment_pipe.config_errors import one_line
 from cogment_pipe.task_config import (
     AugmentationType,
     CorpusTask,
@@ -90,6 +91,10 @@ class MultiOptimizerConfig(Strict):
         "adamw", description="the same for the memory's"
     )
 
+    def changed(self, changes: dict[str, Any]) -> MultiOptimizerConfig:
+        """These settings with some keys in place of others; pydantic's error for a wrong one."""
+        return MultiOptimizerConfig.model_validate({**self.model_dump(), **changes})
+
 
 class GrokFastConfig(Strict):
     """Gradient filter g + lambda * EMA(g) per component (arXiv 2405.20233); never on halting."""
@@ -157,6 +162,9 @@ class StageConfig(Strict):
     )
     memory_rate: Positive = Field(
         1.0, description="further factor on the memory's rate in this stage"
+    )
+    optimizer: dict[str, Any] = Field(
+        {}, description="keys of the section `optimizer` that are others in this stage"
     )
     max_refinement_steps: Count = Field(description="refinement steps at most")
     act_threshold: Rate = Field(
@@ -232,6 +240,16 @@ class StageConfig(Strict):
     )
     tasks: dict[str, TaskConfig] = Field(description="built-in tasks of the stage")
     corpora: dict[str, CorpusTask] = Field(default={}, description="the same, on real files")
+
+    @field_validator("optimizer")
+    @classmethod
+    def _check_optimizer(cls, changes: dict[str, Any]) -> dict[str, Any]:
+        """As numbers, so that 3e-4, which YAML reads as text, is the same as 0.0003."""
+        try:
+            whole = MultiOptimizerConfig.model_validate(changes)
+        except ValidationError as error:
+            raise ValueError(one_line(error, MultiOptimizerConfig, "")) from None
+        return whole.model_dump(mode="json", exclude_unset=True)
 
     @model_validator(mode="after")
     def _check(self) -> StageConfig:

@@ -157,6 +157,14 @@ BAD = [
         "config: model: d_model / n_heads must be a whole multiple of 4 (2-D RoPE)",
     ),
     (
+        {"set": "stages.2.optimizer.clip_nrm=1"},
+        "config: stages.2.optimizer: clip_nrm: unknown key; did you mean clip_norm?",
+    ),
+    (
+        {"set": "stages.2.optimizer.core_lr=-1"},
+        "config: stages.2.optimizer: core_lr: -1 is not allowed; must be more than 0",
+    ),
+    (
         {"grokfast": "of"},
         "config: grokfast: 'of' is not allowed; must be a mapping (`key: value` lines)",
     ),

@@ -388,6 +388,21 @@ def test_muon_takes_the_matrices_of_its_component_only(chosen: str) -> None:
         assert "momentum_buffer" not in moments[other]
 
 
+def test_a_stage_may_change_keys_of_the_optimizer() -> None:
+    """What `stage.optimizer` says is as if the section `optimizer` said it; the rest stays."""
+    changes = {"core_optimizer": "muon", "core_lr": "6e-4", "clip_norm": 0.01}
+    config = MultiOptimizerConfig(memory_lr=2e-4)
+    whole = config.model_copy(update={"core_optimizer": "muon", "core_lr": 6e-4, "clip_norm": 0.01})
+    own = StageConfig(**{**STAGE.model_dump(), "optimizer": changes})
+    results = []
+    for settings in ({"config": config, "stage": own}, {"config": whole, "stage": STAGE}):
+        model = Toy()
+        optimizer = make(model, **settings)
+        run(model, optimizer, WeightAverage(model, 0.99), 0, 4, late=0)
+        results.append(bits(optimizer, model))
+    assert_same_bits(*results)
+
+
 def test_misuse_is_refused() -> None:
     """No gradients, unknown components, and parameters in two of them are errors, not guesses."""
     model = Toy()

@@ -45,6 +45,7 @@ CHANGES = [
     ("stages.4.loss.deep=0.5", {"stage4"}),
     ("stages.4.max_refinement_steps=3", {"stage4", "evaluation"}),
     ("stages.2.max_refinement_steps=4", {"stage2", "stage3", "stage4", "evaluation"}),
+    ("stages.2.optimizer.clip_norm=2", {"stage2"}),
     ("evaluation.bootstrap=60", {"evaluation"}),
     ("evaluation.threads=1", {"evaluation"}),
     ("report.title=x", {"report"}),
