@@ -41,6 +41,8 @@ GRID_MODEL = {
 TEXT_MODEL = {"n_blocks": 2, "z_updates": 2}
 # Every component at the stage's learning rate.
 OPTIMIZER = {"core_lr": 3e-4, "memory_lr": 3e-4, "halting_lr": 3e-4, "other_lr": 3e-4}
+# A convolution's gradients are small but for a few, which would throw it off (docs/decisions.md).
+GRID_OPTIMIZER = {"convolution": {"clip_norm": 0.1}}
 STAGE = {
     "update": "per_step",
     "ema": 0.99,
@@ -114,7 +116,7 @@ def grid_slice(puzzles: Puzzles, wish: Wish, steps: int) -> StageSlice:
         "augmentation_types": [AUGMENTATIONS[name] for name in wish.augment],
         "corpora": {TASK: {"corpus": "own"}},
     }
-    return _slice(model, stage, wish, steps)
+    return _slice(model, stage, wish, steps, GRID_OPTIMIZER.get(mixer, {}))
 
 
 def text_slice(wish: Wish, steps: int) -> StageSlice:
@@ -127,10 +129,10 @@ def text_slice(wish: Wish, steps: int) -> StageSlice:
         "depth_ramp": TEXT_RAMP,
         "corpora": {"questions": {"corpus": "own"}},
     }
-    return _slice(model, stage, wish, steps)
+    return _slice(model, stage, wish, steps, {})
 
 
-def _slice(model: dict, stage: dict, wish: Wish, steps: int) -> StageSlice:
+def _slice(model: dict, stage: dict, wish: Wish, steps: int, optimizer: dict) -> StageSlice:
     schedule = {
         "max_steps": steps,
         "warmup_steps": min(50, steps // 10),
@@ -141,7 +143,7 @@ def _slice(model: dict, stage: dict, wish: Wish, steps: int) -> StageSlice:
         "seed": wish.seed,
         "scale": "fit",
         "model": MODEL | model,
-        "optimizer": dict(OPTIMIZER),
+        "optimizer": OPTIMIZER | optimizer,
         "grokfast": {"enabled": False},
         "stage": STAGE | stage | schedule,
         "threads": wish.threads,
