@@ -40,6 +40,15 @@ def test_each_kind_of_puzzle_has_its_mixer(answer, kind, mixer):
     assert (model.mixer, model.conv) == (mixer, mixer != "token_mlp")
 
 
+@pytest.mark.parametrize(("kind", "norm"), [("maze", 0.1), ("values", 1.0)])
+def test_mazes_have_a_lower_clip_norm_unless_one_is_asked_for(kind, norm):
+    """The recipe's own norm is a default like any other: `--set` wins."""
+    found = grid_slice(puzzles("free", kind), Wish(0, 1), 10)
+    assert found.optimizer.clip_norm == norm
+    asked = Wish(0, 1, changes=("optimizer.clip_norm=0.5",))
+    assert grid_slice(puzzles("free", kind), asked, 10).optimizer.clip_norm == 0.5
+
+
 @pytest.mark.parametrize(("side", "steps"), [(6, 8), (12, 16), (18, 24)])
 def test_a_larger_maze_is_refined_longer(side, steps):
     """A path as long as the maze must be walked: four steps for every three cells of a side."""
