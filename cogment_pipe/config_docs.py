@@ -191,4 +191,5 @@ def _words(annotation: Any) -> str:
     if annotation is list:
         return "list"
     names = {int: "whole number", float: "number", str: "text", bool: "true or false"}
-    return names.get(annotation, "null" if annotation is type(None) else str(annotation))
+    names |= {Any: "any value", type(None): "null"}
+    return names.get(annotation, str(annotation))
